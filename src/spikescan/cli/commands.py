@@ -1,0 +1,42 @@
+"""What `spikescan` can do. The code of a command is imported when it runs, so that help and errors come at once."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["COMMANDS", "Command"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command.
+
+    Args:
+        usage: how to call it.
+        summary: what it does, in a line.
+        module: holds its function ``run(arguments: list[str]) -> int``, which returns the exit code.
+    """
+
+    usage: str
+    summary: str
+    module: str
+
+    def load(self) -> Callable[[list[str]], int]:
+        """Its function."""
+        return importlib.import_module(self.module).run
+
+
+COMMANDS = {
+    "train": Command(
+        "train RECIPE", "train a recipe: a name (spikescan list recipes) or a YAML file", "spikescan.cli.train"
+    ),
+    "eval": Command("eval RUN", "loss, score and firing rates of a run on the test split", "spikescan.cli.evaluate"),
+    "check": Command("check RUN", "hold the parallel pass against chunks and single steps", "spikescan.cli.check"),
+    "stream": Command(
+        "stream RUN", "read time steps from a file or stdin, print the output of each", "spikescan.cli.stream"
+    ),
+    "report": Command("report RUN", "write report.html into the run folder", "spikescan.cli.report"),
+    "demo": Command("demo", "train the recipe smnist, check it pixel by pixel, write the report", "spikescan.cli.demo"),
+    "list": Command("list KIND", "names and options: neurons, models, recipes, data, ...", "spikescan.cli.listing"),
+    "env": Command("env", "versions, machine, threads, and which backend each op uses and why", "spikescan.cli.env"),
+}

@@ -1,0 +1,51 @@
+"""The live display of a training run."""
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from spikescan.cli.text import amount, duration
+from spikescan.training import EpochEnd, Event, Notice, Step
+
+__all__ = ["show"]
+
+
+def show(console: Console, events: Iterable[Event], epochs: int) -> None:
+    """Draw a bar over the whole run and print a line for each epoch; where there is no terminal, the lines alone."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[numbers]}"))
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("starting", total=None, numbers="")
+        for event in events:
+            match event:
+                case Step():
+                    progress.update(
+                        bar,
+                        description=f"epoch {event.epoch}/{epochs}",
+                        total=event.steps,
+                        completed=event.step,
+                        numbers=_numbers(event),
+                    )
+                case EpochEnd():
+                    console.print(_epoch_line(event, epochs), highlight=False)
+                case Notice():
+                    console.print(f"Note: {event.message}", highlight=False)
+
+
+def _numbers(step: Step) -> str:
+    return (
+        f"loss {step.loss:.3f}  score {step.score:.1%}  firing {step.firing_rate:.3f}  "
+        f"{amount(step.neuron_steps_per_second)} neuron-steps/s  {duration(step.seconds_left)} left"
+    )
+
+
+def _epoch_line(end: EpochEnd, epochs: int) -> str:
+    row = end.metrics
+    parts = [
+        f"{name.replace('_', ' ')} {value:.4f}" for name, value in row.items() if name.startswith(("train_", "valid"))
+    ]
+    return (
+        f"epoch {end.epoch}/{epochs}  {'  '.join(parts)}  firing rate {row['firing_rate']:.3f}  "
+        f"{amount(row['neuron_steps_per_second'])} neuron-steps/s  {duration(row['seconds'])}"
+        f"{'  (best so far)' if end.is_best else ''}"
+    )

@@ -1,0 +1,35 @@
+"""spikescan eval"""
+
+from dataclasses import replace
+from typing import Literal
+
+from rich.console import Console
+
+from spikescan.cli.parsing import command_parser, parse
+from spikescan.training import evaluate, launch_fabric, load_run
+
+__all__ = ["run"]
+
+
+def run(arguments: list[str]) -> int:
+    """Loss, score and firing rates of a run."""
+    parser = command_parser("eval")
+    parser.add_argument("run", help="a run folder")
+    parser.add_argument("--split", type=Literal["test", "validation", "train"], default="test", help="which samples")
+    parser.add_argument("--last", type=bool, default=False, help="weights of the last epoch, not of the best one")
+    parser.add_argument("--batch_size", type=int, default=256, help="samples at once")
+    given = parse(parser, arguments)
+    loaded = load_run(given["run"], last=given["last"])
+    # One process: it needs no sharing out, whatever the training used.
+    fabric = launch_fabric(replace(loaded.experiment, devices=1, num_nodes=1, strategy="auto"))
+    model = fabric.setup_module(loaded.model)
+    split = getattr(loaded.dataset, given["split"])
+    found = evaluate(fabric, model, loaded.task, split, given["batch_size"])
+    console = Console(highlight=False)
+    console.print(
+        f"{loaded.dataset.name}, {given['split']} split, {found.samples} samples, weights of epoch {loaded.epoch}"
+    )
+    console.print(f"{loaded.task.score_name} {found.score:.4f}  loss {found.loss:.4f}")
+    for layer, rate in found.firing_rates.items():
+        console.print(f"firing rate of {layer}: {rate:.4f} spikes a neuron and step")
+    return 0

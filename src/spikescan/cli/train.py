@@ -1,0 +1,73 @@
+"""spikescan train"""
+
+import os
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from spikescan import ops
+from spikescan.cli.display import show
+from spikescan.cli.parsing import command_parser, parse
+from spikescan.errors import InputError
+from spikescan.recipes import find_recipe, list_recipes
+from spikescan.training import Experiment, experiment_from, train
+from spikescan.training.config import merge, read_yaml
+from spikescan.training.run import read_experiment
+
+__all__ = ["default_folder", "load_recipe", "run", "train_and_show"]
+
+
+def run(arguments: list[str]) -> int:
+    """Train a recipe with the changes the command line makes to it, or go on with a run."""
+    parser = command_parser("train")
+    parser.add_argument("recipe", nargs="?", help="a name (spikescan list recipes) or the path of a YAML file")
+    parser.add_argument("--run", type=str | None, help="the run folder to make; else runs/RECIPE-TIME")
+    parser.add_argument("--resume", type=str | None, help="a run folder to go on with after its last finished epoch")
+    parser.add_class_arguments(Experiment, None)
+    given = parse(parser, arguments, defaults=False)
+    recipe, folder, resume = given.pop("recipe", None), given.pop("run", None), given.pop("resume", None)
+    if resume is not None:
+        if recipe is not None or folder is not None:
+            raise InputError(
+                "--resume RUN goes on with the recipe of that run, in its folder: leave RECIPE and --run out."
+            )
+        experiment = experiment_from(merge(asdict(read_experiment(Path(resume))), given))
+        train_and_show(experiment, Path(resume), resume=True)
+        return 0
+    if recipe is None:
+        raise InputError(
+            f"spikescan train needs a recipe: {', '.join(list_recipes())}, or a YAML file; or --resume RUN."
+        )
+    experiment = load_recipe(recipe, given)
+    train_and_show(experiment, Path(folder) if folder else default_folder(recipe), resume=False)
+    return 0
+
+
+def load_recipe(recipe: str, changes: dict[str, Any]) -> Experiment:
+    """The experiment of a recipe, changed."""
+    path = find_recipe(recipe)
+    return experiment_from(merge(asdict(experiment_from(read_yaml(path), str(path))), changes))
+
+
+def default_folder(recipe: str) -> Path:
+    """``runs/smnist-20260131-235959``."""
+    return Path("runs") / f"{Path(recipe).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def train_and_show(experiment: Experiment, folder: Path, *, resume: bool) -> None:
+    """Train with a live display, and say how to go on if it is interrupted."""
+    ops.retain_freed_memory()
+    # Every process of a distributed run comes through here; the first one speaks.
+    console = Console(quiet=os.environ.get("LOCAL_RANK", "0") != "0")
+    try:
+        show(console, train(experiment, folder, resume=resume), experiment.epochs)
+    except KeyboardInterrupt:
+        if (folder / "config.yaml").exists():
+            console.print(
+                f"Stopped; finished epochs are kept. Go on: spikescan train --resume {folder}", highlight=False
+            )
+        raise
+    console.print(f"Run folder: {folder}", highlight=False)

@@ -1,0 +1,16 @@
+"""Datasets as tensors, and batches that carry lengths."""
+
+from spikescan.data.dataset import Batch, Dataset, Split, check_finite
+from spikescan.data.mnist import mnist, mnist_small
+from spikescan.data.registry import data_loader, list_data
+
+__all__ = [
+    "Batch",
+    "Dataset",
+    "Split",
+    "check_finite",
+    "data_loader",
+    "list_data",
+    "mnist",
+    "mnist_small",
+]

@@ -1,0 +1,21 @@
+"""Datasets by name."""
+
+from collections.abc import Callable
+
+from spikescan.data.dataset import Dataset
+from spikescan.data.mnist import mnist, mnist_small
+from spikescan.models.registry import choose_named
+
+__all__ = ["data_loader", "list_data"]
+
+_LOADERS: dict[str, Callable[..., Dataset]] = {"mnist": mnist, "mnist_small": mnist_small}
+
+
+def list_data() -> list[str]:
+    """The names that `data_loader` knows."""
+    return sorted(_LOADERS)
+
+
+def data_loader(name: str) -> Callable[..., Dataset]:
+    """The function that loads the dataset `name`; its keyword arguments are the options of the dataset."""
+    return choose_named("dataset", _LOADERS, name)

@@ -1,0 +1,146 @@
+"""Composition: one part after the other, and one part around which the input passes."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import cast
+
+from torch import Tensor, nn
+
+from spikescan.errors import InputError
+from spikescan.layers._lengths import zero_padding
+from spikescan.layers.per_step import PerStep
+from spikescan.neurons.base import State, Temporal
+
+__all__ = ["Residual", "Sequential"]
+
+
+class Sequential(Temporal):
+    """Parts run one after the other; the state is the tuple of their states.
+
+    ``Sequential(nn.Linear(2, 64), DSN(64))``, or with names, which then stand in the state dict and in errors:
+    ``Sequential({"in": nn.Linear(2, 64), "spikes": DSN(64)})``. A module without time is lifted by `PerStep`, and an
+    ``nn.Sequential`` with temporal parts becomes a `Sequential`. It is causal and streamable if each of its parts is,
+    and stochastic or length-bound if one of them is.
+
+    Raises:
+        InputError: a part is no ``nn.Module``, or there is none; a state is not one of its own; a part without `step`
+            is stepped. The message begins with the name of the part.
+    """
+
+    def __init__(self, *parts: nn.Module | Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        named = parts[0] if len(parts) == 1 and isinstance(parts[0], Mapping) else dict(enumerate(parts))
+        if not named:
+            raise InputError("Sequential was given no parts; pass modules, or a mapping of names to modules.")
+        for name, part in named.items():
+            self.add_module(str(name), temporal(part))
+        self.causal = all(part.causal for part in self)
+        self.streamable = all(part.streamable for part in self)
+        self.stochastic = any(part.stochastic for part in self)
+        self.length_bound = any(part.length_bound for part in self)
+
+    @property
+    def parts(self) -> dict[str, Temporal]:
+        """The parts by name."""
+        return cast(dict[str, Temporal], self._modules)
+
+    def __iter__(self) -> Iterator[Temporal]:
+        return iter(self.parts.values())
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __getitem__(self, index: int) -> Temporal:
+        return list(self)[index]
+
+    def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+        """``[T, B, C, *]`` to what the last part returns. See `Temporal.forward`."""
+        return self._through(x, state, lambda part, x, part_state: part(x, part_state, lengths))
+
+    def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """One step of each part."""
+        return self._through(x_t, state, lambda part, x_t, part_state: part.step(x_t, part_state))
+
+    def initial_state(self, x_t: Tensor) -> State:
+        """The states at rest of all parts."""
+        # No time steps: nothing is computed, but every part sees the shape that the one before it returns.
+        return self(x_t.new_empty(0, *x_t.shape))[1]
+
+    def _through(
+        self, x: Tensor, state: State | None, run: Callable[[Temporal, Tensor, State | None], tuple[Tensor, State]]
+    ) -> tuple[Tensor, State]:
+        if state is not None and (type(state) is not tuple or len(state) != len(self)):
+            given = f"a tuple of {len(state)}" if type(state) is tuple else f"a {type(state).__name__}"
+            raise InputError(
+                f"Sequential was given {given} as its state; expected a tuple of {len(self)}, one state for each of "
+                f"its parts ({', '.join(self.parts)}). Pass the state that an earlier call returned, or None."
+            )
+        states = []
+        for index, (name, part) in enumerate(self.parts.items()):
+            try:
+                x, part_state = run(part, x, None if state is None else state[index])
+            except InputError as error:
+                raise InputError(f"part {name!r} ({type(part).__name__}): {error}") from error
+            states.append(part_state)
+        return x, tuple(states)
+
+
+class Residual(Temporal):
+    """y = x + module(x); the state is the module's.
+
+    The "ADD" of SEW-ResNet (Fang et al. 2021, arXiv 2102.04159): where `module` ends in a neuron, spikes are added to
+    spikes, and a silent branch is the identity.
+
+    Args:
+        module: temporal, or lifted as in `Sequential`; returns the shape it is given.
+
+    Raises:
+        InputError: `module` changes the shape.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = temporal(module)
+        self.causal = self.module.causal
+        self.streamable = self.module.streamable
+        self.stochastic = self.module.stochastic
+        self.length_bound = self.module.length_bound
+
+    def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+        """``[T, B, C, *]`` to ``[T, B, C, *]``. See `Temporal.forward`."""
+        branch, state = self.module(x, state, lengths)
+        return self._add(zero_padding(x, lengths), branch), state
+
+    def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """One step, ``[B, C, *]`` to ``[B, C, *]``."""
+        branch, state = self.module.step(x_t, state)
+        return self._add(x_t, branch), state
+
+    def initial_state(self, x_t: Tensor) -> State:
+        """The state at rest of the module."""
+        return self.module.initial_state(x_t)
+
+    def _add(self, x: Tensor, branch: Tensor) -> Tensor:
+        if branch.shape != x.shape:
+            raise InputError(
+                f"Residual: {type(self.module).__name__} returned {list(branch.shape)} for {list(x.shape)}, but "
+                f"x + module(x) needs equal shapes. Put what changes the shape before the Residual."
+            )
+        return x + branch
+
+
+def temporal(module: object) -> Temporal:
+    """The module itself if it is temporal, else lifted over time.
+
+    Raises:
+        InputError: it is no ``nn.Module``.
+    """
+    if isinstance(module, Temporal):
+        return module
+    if not isinstance(module, nn.Module):
+        raise InputError(
+            f"{module!r} is a {type(module).__name__}, expected an nn.Module; wrap a function in a module, "
+            f"such as nn.ReLU() for torch.relu."
+        )
+    if isinstance(module, nn.Sequential) and any(isinstance(part, Temporal) for part in module.modules()):
+        return Sequential(module._modules)
+    return PerStep(module)

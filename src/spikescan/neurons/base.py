@@ -1,0 +1,91 @@
+"""The one contract of everything that has time in it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from spikescan.errors import InputError
+
+__all__ = ["State", "Temporal", "check_state", "detach", "map_state"]
+
+# A NamedTuple of tensors, or a (nested) tuple of those; `()` for a part without state. Axis 0 of each tensor is the batch.
+State = Any
+
+
+class Temporal(nn.Module, ABC):
+    """A neuron, layer or model over time, run in parallel by calling it and one time step at a time by `step`.
+
+    Both carry the same state and give the same output: ``module(x)`` equals the loop
+    ``for x_t in x: y_t, state = module.step(x_t, state)``, and any mixture of the two.
+    """
+
+    causal: ClassVar[bool] = True
+    """Nothing at time t depends on the input after t."""
+    streamable: ClassVar[bool] = True
+    """Has `step`, with memory that does not grow with time."""
+    stochastic: ClassVar[bool] = False
+    """Draws random numbers."""
+    length_bound: ClassVar[bool] = False
+    """Holds parameters for a fixed number of time steps and refuses longer input."""
+
+    @abstractmethod
+    def forward(
+        self, x: Tensor, state: State | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Run over all of time at once.
+
+        Args:
+            x: ``[T, B, C, *]``.
+            state: what an earlier call returned; None starts at rest.
+            lengths: int64 ``[B]``, valid steps of each sample; output beyond them is zero and the state returned is the
+                one after the last valid step.
+
+        Returns:
+            The output ``[T, B, C', *]`` and the state after the last step.
+        """
+
+    @abstractmethod
+    def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Run one time step: ``x_t`` is ``[B, C, *]``; returns the output ``[B, C', *]`` and the next state."""
+
+    @abstractmethod
+    def initial_state(self, x_t: Tensor) -> State:
+        """The state at rest for input like ``x_t`` (``[B, C, *]``)."""
+
+
+def map_state(function: Callable[[Tensor], Tensor], state: State) -> State:
+    """Apply `function` to every tensor of a state, keeping its structure."""
+    if isinstance(state, Tensor):
+        return function(state)
+    parts = [map_state(function, part) for part in state]
+    return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+
+
+def detach(state: State) -> State:
+    """Cut the gradient of a state, for truncated backpropagation through time."""
+    return map_state(torch.Tensor.detach, state)
+
+
+def check_state(owner: str, state: State, expected: State) -> None:
+    """Raise `InputError` unless `state` has the type, shapes, dtypes and device of `expected`.
+
+    `expected` is the owner's state at rest for the same input; `owner` is the name that the message shows.
+    """
+    if type(state) is not type(expected) or len(state) != len(expected):
+        raise InputError(
+            f"{owner} was given a state of type {type(state).__name__}, but its own is {type(expected).__name__}. "
+            f"Pass the state that an earlier call of this {owner} returned, or None to start at rest."
+        )
+    for name, got, want in zip(getattr(expected, "_fields", range(len(expected))), state, expected, strict=True):
+        if not isinstance(got, Tensor):
+            raise InputError(f"{owner}: state.{name} is a {type(got).__name__}, expected a Tensor.")
+        given, needed = (got.shape, got.dtype, got.device), (want.shape, want.dtype, want.device)
+        if given != needed:
+            raise InputError(
+                f"{owner}: state.{name} is {list(got.shape)} {got.dtype} on {got.device}, but this input needs "
+                f"{list(want.shape)} {want.dtype} on {want.device}. A state belongs to one batch size and one module; "
+                f"pass None to start at rest, or {owner}.initial_state(x[0]) for a state that fits."
+            )

@@ -1,0 +1,29 @@
+"""Pure functions on tensors, each with a reference in torch, a Numba kernel for the CPU and a Triton kernel for the GPU."""
+
+from spikescan.ops._dispatch import BACKENDS, OPS, backend, backend_report
+from spikescan.ops._firing import IDENTITY, FiringSpec, Kind
+from spikescan.ops._memory import retain_freed_memory
+from spikescan.ops.causal_conv import causal_conv
+from spikescan.ops.dynamic_decay import dynamic_decay
+from spikescan.ops.fire import fire
+from spikescan.ops.leaky_integration import Reset, leaky_integration
+from spikescan.ops.linear_recurrence import linear_recurrence
+from spikescan.ops.time_mixing import time_mixing
+
+__all__ = [
+    "BACKENDS",
+    "IDENTITY",
+    "OPS",
+    "FiringSpec",
+    "Kind",
+    "Reset",
+    "backend",
+    "backend_report",
+    "causal_conv",
+    "dynamic_decay",
+    "fire",
+    "leaky_integration",
+    "linear_recurrence",
+    "retain_freed_memory",
+    "time_mixing",
+]

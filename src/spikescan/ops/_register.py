@@ -1,0 +1,66 @@
+"""How a kernel becomes an operator of torch: the only place that knows `torch.library`."""
+
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, TypeVar
+
+import torch
+from torch import Tensor
+
+__all__ = ["KernelOp", "register"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class KernelOp(Generic[P, R]):
+    """A function on tensors, registered as ``torch.ops.spikescan.<name>``.
+
+    A registered operator survives `torch.compile` and has a gradient, but costs tens of microseconds a call. A single time
+    step would spend most of its time there, so a call that nobody differentiates or traces goes straight to the function.
+    """
+
+    def __init__(self, name: str, function: Callable[P, R], fake: Callable[P, R]) -> None:
+        self.function = function
+        self.op = torch.library.custom_op(f"spikescan::{name}", function, mutates_args=())
+        self.op.register_fake(fake)
+
+    def differentiable(self, save: Callable[[Any, Any, Any], None], backward: Callable[..., Any]) -> None:
+        """Register the gradient.
+
+        `save(ctx, inputs, output)` keeps what `backward(ctx, *grads)` needs. Gradients of outputs that nobody used arrive
+        as None: filling them with zeros would cost a tensor as large as the membranes.
+        """
+
+        def setup(ctx: Any, inputs: Any, output: Any) -> None:
+            ctx.set_materialize_grads(False)
+            save(ctx, inputs, output)
+
+        self.op.register_autograd(backward, setup_context=setup)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if _must_register(args):
+            return self.op(*args, **kwargs)  # type: ignore[no-any-return]
+        return self.function(*args, **kwargs)
+
+
+def _must_register(args: tuple[object, ...]) -> bool:
+    """Whether autograd, a tracer, or a tensor subclass has to see this call."""
+    if torch.compiler.is_compiling():
+        return True
+    grad = torch.is_grad_enabled()
+    for arg in args:
+        if isinstance(arg, Tensor) and ((grad and arg.requires_grad) or type(arg) not in _PLAIN):
+            return True
+    return torch._C._len_torch_dispatch_stack() > 0
+
+
+_PLAIN = (Tensor, torch.nn.Parameter)
+
+
+def register(name: str, fake: Callable[P, R]) -> Callable[[Callable[P, R]], KernelOp[P, R]]:
+    """Decorate a kernel function to make it a `KernelOp`; `fake` gives the shapes of its outputs without computing them."""
+
+    def decorate(function: Callable[P, R]) -> KernelOp[P, R]:
+        return KernelOp(name, function, fake)
+
+    return decorate

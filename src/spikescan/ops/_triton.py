@@ -1,0 +1,247 @@
+"""What the Triton kernels share: how work is laid out and launched, the gate, the firing table.
+
+Every kernel is a walk over time. A program holds a tile of neurons, ``rows`` samples by ``columns`` places of one sample
+(a place is a channel and a position in space), and walks through one chunk of the steps with their state in registers.
+Parameters' gradients are summed in registers and written once a program, for torch to add: no atomics, so the same bits in
+every run.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from spikescan.ops._firing import Kind
+
+__all__ = [
+    "Launch",
+    "Tile",
+    "channel_sum",
+    "configure",
+    "derivative",
+    "fire",
+    "gate",
+    "load_past",
+    "position",
+    "squarings",
+]
+
+WARPS = 2048  # what keeps a large GPU busy: 16 warps on each of its 130 or so processors
+ELEMENTS = 128  # neurons a program
+CHUNKED_FROM = 256  # steps; below, three launches cost more than they save
+
+IDENTITY = tl.constexpr(Kind.IDENTITY.value)
+INTEGER = tl.constexpr(Kind.INTEGER.value)
+ATAN = tl.constexpr(Kind.ATAN.value)
+SIGMOID = tl.constexpr(Kind.SIGMOID.value)
+TRIANGULAR = tl.constexpr(Kind.TRIANGULAR.value)
+RECTANGULAR = tl.constexpr(Kind.RECTANGULAR.value)
+PI = tl.constexpr(math.pi)
+ROOT_TWO_PI = tl.constexpr(math.sqrt(2.0 * math.pi))
+
+
+class Tile(NamedTuple):
+    """How much of ``[T, B, places]`` one program takes, and how many programs that makes."""
+
+    rows: int
+    columns: int
+    chunk: int
+    tiles: int
+    row_tiles: int
+    chunks: int
+    warps: int
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return self.tiles, self.chunks
+
+
+def configure(steps: int, rows: int, columns: int, *, taps: int = 1, carried: bool = True) -> Tile:
+    """The layout for ``[steps, rows, columns]``, chosen by its shape.
+
+    Many neurons: one program walks through all steps. Few: the steps are cut into chunks that are walked at once.
+
+    Args:
+        steps: T.
+        rows: samples.
+        columns: places of a sample.
+        taps: of the filter that a program keeps in registers; a chunk is never shorter.
+        carried: whether a state goes from chunk to chunk. Cutting then reads the input twice and adds a walk over the
+            chunks, so it waits until the neurons fill less than a quarter of the machine, and T chunks would be too many:
+            the walks through a chunk (twice) and over the chunks are shortest together at sqrt(2 T) chunks.
+    """
+    width = min(triton.next_power_of_2(max(columns, 1)), ELEMENTS // 2)
+    height = min(triton.next_power_of_2(max(rows, 1)), ELEMENTS // width)
+    width = min(triton.next_power_of_2(max(columns, 1)), ELEMENTS // height)
+    # Filters live in registers, four a tap and neuron in the backward pass: a long one leaves room for one neuron a thread.
+    warps = max(width * height // (64 if taps <= 8 else 32), 1)
+    row_tiles = triton.cdiv(rows, height)
+    tiles = row_tiles * triton.cdiv(columns, width)
+    room = WARPS // max(tiles * warps, 1)
+    if carried:
+        chunks = min(room, math.isqrt(2 * steps)) if room >= 4 and steps >= CHUNKED_FROM else 1
+    else:
+        chunks = min(room, steps)
+    chunk = max(triton.cdiv(steps, max(chunks, 1)), taps)
+    return Tile(height, width, chunk, tiles, row_tiles, max(triton.cdiv(steps, chunk), 1), warps)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A kernel and all it is called with; apart from `run`, so that tests can compile what would be launched."""
+
+    kernel: Any
+    grid: tuple[int, ...]
+    warps: int
+    arguments: dict[str, Any]
+
+    def run(self) -> None:
+        if 0 in self.grid:
+            return
+        tensor = next(value for value in self.arguments.values() if isinstance(value, Tensor))
+        with torch.cuda.device_of(tensor):
+            self.kernel[self.grid](**self.arguments, num_warps=self.warps)
+
+
+def channel_sum(partials: Tensor, channels: int) -> Tensor:
+    """The partial sums ``[programs, P, C * S]`` of P parameters a channel, added up: ``[P, C]``."""
+    programs, parameters, places = partials.shape
+    space = places // channels if channels else 1
+    return partials.view(programs, parameters, channels, space).sum((0, 3))
+
+
+def squarings(exponent: float) -> int:
+    """How often a number is squared to raise it to `exponent`; -1 where squaring does not lead there."""
+    mantissa, power = math.frexp(exponent)
+    return power - 1 if mantissa == 0.5 and 1 <= power <= 9 else -1
+
+
+@triton.jit
+def position(rows: tl.tensor, columns: tl.tensor, ROWS: tl.constexpr, COLUMNS: tl.constexpr) -> tuple[Any, Any, Any]:
+    """Rows ``[ROWS, 1]`` and columns ``[1, COLUMNS]`` of this program, and the number of its row of tiles."""
+    across = tl.cdiv(columns, COLUMNS)
+    row_tile = tl.program_id(0) // across
+    row = row_tile * ROWS + tl.arange(0, ROWS)[:, None]
+    column = (tl.program_id(0) % across) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
+    return row, column, row_tile
+
+
+@triton.jit
+def load_past(
+    sequence: tl.tensor,
+    before: tl.tensor,
+    t: tl.tensor,
+    width: tl.tensor,
+    stride: tl.tensor,
+    place: tl.tensor,
+    mask: tl.tensor,
+) -> Any:
+    """Step t of a sequence; of the `width` steps `before` it, in their dtype, where t < 0."""
+    D = before.dtype.element_ty
+    now = tl.load(sequence + t * stride + place, mask=mask & (t >= 0), other=0.0).to(D)
+    return now + tl.load(before + (t + width) * stride + place, mask=mask & (t < 0), other=0.0)
+
+
+@triton.jit
+def _log1p(x: tl.tensor) -> Any:
+    """log(1 + x) for 0 <= x <= 1, as 2 atanh(x / (2 + x)): nothing cancels where x is small."""
+    TERMS: tl.constexpr = 18 if x.dtype == tl.float64 else 8
+    s = x / (2.0 + x)
+    series = tl.zeros_like(x)
+    for n in tl.static_range(TERMS):
+        series = series * s * s + 1.0 / (2 * (TERMS - n) - 1)
+    return 2.0 * s * series
+
+
+@triton.jit
+def _expm1(x: tl.tensor) -> Any:
+    """exp(x) - 1 for x <= 0: the Taylor series where the difference would cancel."""
+    TERMS: tl.constexpr = 17 if x.dtype == tl.float64 else 9
+    near = tl.maximum(x, -0.5)
+    series = tl.full(x.shape, 1.0, x.dtype)
+    for n in tl.static_range(TERMS - 1):
+        series = 1.0 + near * series / (TERMS - n)
+    return tl.where(x > -0.5, near * series, tl.exp(x) - 1.0)
+
+
+@triton.jit
+def gate(a: tl.tensor, exponent: tl.tensor, SQUARINGS: tl.constexpr) -> tuple[Any, Any, Any]:
+    """The decay ``sigmoid(a)^exponent``, one minus it, and ``1 - sigmoid(a)``; no difference of close numbers is taken."""
+    e = tl.exp(-tl.abs(a))
+    larger = 1.0 / (1.0 + e)
+    smaller = e * larger
+    closed = tl.where(a >= 0.0, smaller, larger)
+    if SQUARINGS >= 0:
+        decay = tl.where(a >= 0.0, larger, smaller)
+        rest = closed
+        for _ in tl.static_range(SQUARINGS):
+            rest *= 1.0 + decay  # 1 - s^2 = (1 - s)(1 + s)
+            decay *= decay
+    else:
+        log_decay = exponent * (tl.minimum(a, 0.0) - _log1p(e))
+        decay = tl.exp(log_decay)
+        rest = -_expm1(log_decay)
+    return decay, rest, closed
+
+
+@triton.jit
+def _round(x: tl.tensor) -> Any:
+    """To the nearest integer, half to even, for abs(x) < 2^22: adding 1.5 * 2^23 leaves no bits for a fraction."""
+    MAGIC: tl.constexpr = 6755399441055744.0 if x.dtype == tl.float64 else 12582912.0
+    return (x + MAGIC) - MAGIC
+
+
+@triton.jit
+def fire(h: tl.tensor, level: tl.tensor, KIND: tl.constexpr) -> Any:
+    """The spikes of the membrane h; the table stands at `Kind`."""
+    level = tl.full((), level, h.dtype)
+    if KIND == IDENTITY:
+        spikes = h
+    elif KIND == INTEGER:
+        # Limited before rounding too, where the membrane may be of any size; a NaN stays one.
+        wide = tl.minimum(tl.maximum(h, -1.0, tl.PropagateNan.ALL), level + 1.0, tl.PropagateNan.ALL)
+        spikes = tl.minimum(
+            tl.maximum(_round(wide), 0.0, tl.PropagateNan.ALL), level, tl.PropagateNan.ALL
+        )
+    else:
+        spikes = (h >= level).to(h.dtype)
+    return spikes
+
+
+@triton.jit
+def _gaussian(x: tl.tensor, deviation: tl.tensor) -> Any:
+    z = x / deviation
+    return tl.exp(-0.5 * z * z) / (deviation * ROOT_TWO_PI)
+
+
+@triton.jit
+def derivative(
+    h: tl.tensor, level: tl.tensor, a: tl.tensor, b: tl.tensor, c: tl.tensor, KIND: tl.constexpr
+) -> Any:
+    """The derivative that stands in for that of `fire`; the table stands at `Kind`."""
+    level = tl.full((), level, h.dtype)
+    a = tl.full((), a, h.dtype)
+    b = tl.full((), b, h.dtype)
+    c = tl.full((), c, h.dtype)
+    x = h - level
+    if KIND == IDENTITY:
+        slope = tl.full(h.shape, 1.0, h.dtype)
+    elif KIND == INTEGER:
+        slope = ((h >= 0.0) & (h <= level)).to(h.dtype)
+    elif KIND == ATAN:
+        z = 0.5 * PI * a * x
+        slope = 0.5 * a / (1.0 + z * z)
+    elif KIND == SIGMOID:
+        e = tl.exp(-tl.abs(a * x))
+        slope = a * e / ((1.0 + e) * (1.0 + e))
+    elif KIND == TRIANGULAR:
+        slope = tl.maximum(1.0 - tl.abs(x) / a, 0.0) / a
+    elif KIND == RECTANGULAR:
+        slope = (tl.abs(x) < 0.5 * a).to(h.dtype) / a
+    else:
+        slope = (1.0 + b) * _gaussian(x, a) - b * (_gaussian(x - a, c * a) + _gaussian(x + a, c * a))
+    return slope

@@ -1,0 +1,208 @@
+"""The charge and fire of the Dynamic Decay Spiking Neuron, fused."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spikescan.errors import InputError
+from spikescan.ops._checks import (
+    check_lengths,
+    check_sequence,
+    check_shape,
+    check_state,
+    compute_dtype,
+    flatten_space,
+)
+from spikescan.ops._dispatch import choose, load, requested
+from spikescan.ops._firing import FiringSpec
+from spikescan.ops._register import register
+from spikescan.ops._window import shift_window
+from spikescan.ops.dynamic_decay import reference
+
+__all__ = ["dynamic_decay"]
+
+
+def dynamic_decay(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    *,
+    tau: float,
+    firing: FiringSpec,
+    membrane: Tensor | None = None,
+    window: Tensor | None = None,
+    lengths: Tensor | None = None,
+    recompute: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Leaky integration with a decay that a causal filter computes from the input, then firing.
+
+    .. math::
+        a_t &= \\text{bias} + \\sum_{i=0}^{k-1} \\text{weight}_i \\, x_{t-k+1+i} \\\\
+        \\alpha_t &= \\sigma(a_t)^{1/\\tau} \\\\
+        H_t &= \\alpha_t H_{t-1} + (1 - \\alpha_t) x_t \\\\
+        S_t &= \\text{fire}(H_t)
+
+    Source: arXiv 2602.01133, Eqs. 9 to 12.
+
+    Args:
+        x: input ``[T, B, C, *]``, float32, float64, bfloat16 or float16.
+        weight: ``[C, k]``, newest tap last.
+        bias: ``[C]``.
+        tau: steepness of the gate, > 0.
+        firing: what turns the membrane into spikes.
+        membrane: H before the first step, ``[B, C, *]``; None is zero.
+        window: the k - 1 inputs before the first step, ``[B, k - 1, C, *]``, newest last; None is zero.
+        lengths: int64 ``[B]``, valid steps; None is all T.
+        recompute: keep only the input for the backward pass, and compute the membrane again there.
+
+    Returns:
+        Spikes ``[T, B, C, *]`` in the dtype of x; the membrane and the window after the last valid step, in float32
+        (float64 for float64 input).
+
+    Raises:
+        InputError: a shape, dtype, device or range does not fit.
+    """
+    _check(x, weight, bias, tau, membrane, window, lengths)
+    flat = flatten_space(x)
+    _, B, C, S = flat.shape
+    k = weight.shape[1]
+    dtype = compute_dtype(x)
+    h0 = flat.new_zeros(B, C, S, dtype=dtype) if membrane is None else membrane.reshape(B, C, S)
+    # The window is stored time first, as the kernels read it; axis 0 of a state is the batch, so it is shown transposed.
+    w0 = flat.new_zeros(k - 1, B, C, S, dtype=dtype) if window is None else window.movedim(1, 0).reshape(k - 1, B, C, S)
+    tensors = (flat, weight.to(dtype).contiguous(), bias.to(dtype).contiguous(), h0, w0.contiguous())
+    numbers = firing.numbers
+    chosen = choose(requested(), x.device).backend
+    if chosen == "reference":
+        spikes, h, _ = reference.forward(*tensors, lengths, 1.0 / tau, firing.kind, numbers, False)
+    else:
+        keep = torch.is_grad_enabled() and not recompute and any(t.requires_grad for t in tensors)
+        spikes, h, _ = _kernel(*tensors, lengths, 1.0 / tau, int(firing.kind), numbers, keep, chosen)
+    last = shift_window(tensors[4], tensors[0], lengths)
+    return spikes.view(x.shape), h.view(x.shape[1:]), last.view(k - 1, *x.shape[1:]).movedim(0, 1)
+
+
+def _check(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    tau: float,
+    membrane: Tensor | None,
+    window: Tensor | None,
+    lengths: Tensor | None,
+) -> None:
+    op = "dynamic_decay"
+    check_sequence(op, x)
+    if weight.ndim != 2 or weight.shape[0] != x.shape[2] or weight.shape[1] < 1:
+        raise InputError(
+            f"{op}: weight is {list(weight.shape)} and x is {list(x.shape)}, expected weight [{x.shape[2]}, k], k >= 1."
+        )
+    check_shape(op, "weight", weight, tuple(weight.shape), x, "C, k")
+    check_shape(op, "bias", bias, (x.shape[2],), x, "C")
+    if not tau > 0:
+        raise InputError(f"{op}: tau is {tau}, expected a number above 0.")
+    check_state(op, "membrane", membrane, tuple(x.shape[1:]), x)
+    check_state(op, "window", window, (x.shape[1], weight.shape[1] - 1, *x.shape[2:]), x)
+    check_lengths(op, lengths, x.shape[0], x.shape[1], x)
+
+
+def _fake(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    membrane: Tensor,
+    window: Tensor,
+    lengths: Tensor | None,
+    exponent: float,
+    kind: int,
+    numbers: list[float],
+    keep: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    return x.new_empty(x.shape), torch.empty_like(membrane), x.new_empty(x.shape if keep else (0,), dtype=weight.dtype)
+
+
+@register("dynamic_decay", _fake)
+def _kernel(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    membrane: Tensor,
+    window: Tensor,
+    lengths: Tensor | None,
+    exponent: float,
+    kind: int,
+    numbers: list[float],
+    keep: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    return load("dynamic_decay", backend).forward(  # type: ignore[no-any-return]
+        x, weight, bias, membrane, window, lengths, exponent, kind, numbers, keep
+    )
+
+
+def _fake_backward(
+    grad_spikes: Tensor,
+    grad_membrane: Tensor | None,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    membrane: Tensor,
+    window: Tensor,
+    membranes: Tensor,
+    lengths: Tensor | None,
+    exponent: float,
+    kind: int,
+    numbers: list[float],
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return (
+        torch.empty_like(x),
+        torch.empty_like(weight),
+        torch.empty_like(bias),
+        torch.empty_like(membrane),
+        torch.empty_like(window),
+    )
+
+
+@register("dynamic_decay_backward", _fake_backward)
+def _kernel_backward(
+    grad_spikes: Tensor,
+    grad_membrane: Tensor | None,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    membrane: Tensor,
+    window: Tensor,
+    membranes: Tensor,
+    lengths: Tensor | None,
+    exponent: float,
+    kind: int,
+    numbers: list[float],
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    module = load("dynamic_decay", backend)
+    if membranes.numel() < x.numel():  # recompute
+        membranes = module.forward(x, weight, bias, membrane, window, lengths, exponent, kind, numbers, True)[2]
+    return module.backward(  # type: ignore[no-any-return]
+        grad_spikes, grad_membrane, x, weight, bias, membrane, window, membranes, lengths, exponent, kind, numbers
+    )
+
+
+def _save(ctx: Any, inputs: Any, output: Any) -> None:
+    x, weight, bias, membrane, window, lengths, ctx.exponent, ctx.kind, ctx.numbers, _, ctx.backend = inputs
+    ctx.save_for_backward(x, weight, bias, membrane, window, output[2], lengths)
+
+
+def _backward(ctx: Any, grad_spikes: Tensor | None, grad_membrane: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
+    x, *rest = ctx.saved_tensors
+    if grad_spikes is None:
+        grad_spikes = torch.zeros_like(x)
+    grads = _kernel_backward(
+        grad_spikes.contiguous(), grad_membrane, x, *rest, ctx.exponent, ctx.kind, ctx.numbers, ctx.backend
+    )
+    return *grads, None, None, None, None, None, None
+
+
+_kernel.differentiable(_save, _backward)

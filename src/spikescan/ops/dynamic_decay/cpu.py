@@ -1,0 +1,330 @@
+"""The Dynamic Decay Spiking Neuron as two sweeps over time, each neuron in a lane of a vector.
+
+A sweep takes a block of neurons at a time and walks it through time in tiles of a few steps. Within a tile a vector of
+neurons keeps its membrane, its window and its taps in registers. Blocks are wide where there are many neurons, so that memory
+is read in long runs; what a block carries from tile to tile stays in the cache. `docs/performance.md` has the measurements.
+
+The taps and the bias arrive multiplied by -log2(e): the gate then needs 2^a' and nothing else.
+"""
+
+import math
+
+import numpy as np
+import torch
+from numba import types
+from numba.extending import overload
+from torch import Tensor
+
+from spikescan.ops._arrays import Array, Channels, array, empty, limits_of
+from spikescan.ops._simd import (
+    BYTES,
+    LOG2_E,
+    absolute,
+    add_columns,
+    axpy,
+    backwards,
+    dot,
+    exp2,
+    fma,
+    full,
+    inline,
+    kernel,
+    load,
+    load_past,
+    load_rows,
+    log1p_unit,
+    part,
+    select,
+    split_exp2,
+    store,
+    store_rows,
+    whole,
+)
+from spikescan.ops._threads import parts, spread
+from spikescan.ops._tiling import tiling
+from spikescan.ops.fire.cpu import spikes as fire
+from spikescan.ops.fire.cpu import through
+
+LN_2 = math.log(2.0)
+
+
+def power(s, rest, squarings):
+    """(s^p, 1 - s^p) from s and rest = 1 - s, with p = 2^len(squarings), without cancellation."""
+    raise AssertionError("only inside a kernel")
+
+
+@overload(power)
+def _power(s, rest, squarings):
+    if len(squarings) == 0:
+        return lambda s, rest, squarings: (s, rest)
+    return lambda s, rest, squarings: power(s * s, rest * (s + 1.0), squarings[1:])
+
+
+def gate(a, exponent, squarings):
+    """(decay, 1 - decay, 1 - sigmoid) from a' = -log2(e) a; `squarings` is None where the exponent is no power of two."""
+    raise AssertionError("only inside a kernel")
+
+
+@overload(gate)
+def _gate(a, exponent, squarings):
+    if isinstance(squarings, types.NoneType):
+
+        def general(a, exponent, squarings):
+            # log2 sigmoid = -(max(a', 0) + log2(1 + 2^-|a'|))
+            softplus = fma(log1p_unit(exp2(absolute(a) * -1.0)), full(LOG2_E, a), select(a > 0.0, a, full(0.0, a)))
+            two, fraction = split_exp2(softplus * -exponent)
+            e = exp2(a)
+            return fma(two, fraction, two), (1.0 - two) - two * fraction, e / (e + 1.0)
+
+        return general
+
+    def powers(a, exponent, squarings):
+        e = exp2(a)
+        s = 1.0 / (e + 1.0)
+        rest = e * s
+        decay, leak = power(s, rest, squarings)
+        return decay, leak, rest
+
+    return powers
+
+
+@inline
+def _forward_tile(
+    x, table, window, limits, spikes, membranes, carried,
+    n, slot, column, first, last, neurons, period, taps, exponent, squarings, kind, level, keep, group,
+):  # fmt: skip
+    past = load_past(x, window, first - len(taps) + 1, neurons, n, taps[1:], group)
+    weight = load_rows(table, column, period, taps, group)
+    bias = load(table, len(taps) * period + column, group)
+    h = load(carried, slot, group)
+    masked = limits.size > 0
+    limit = load(limits, n, group) if masked else h
+    for t in range(first, last):
+        at = t * neurons + n
+        inputs = load(x, at, group)
+        seen = past + (inputs,)
+        decay, leak, _ = gate(dot(weight, seen, bias), exponent, squarings)
+        charged = fma(decay, h, leak * inputs)
+        fired = fire(charged, kind, level)
+        if masked:
+            valid = limit > t
+            charged = select(valid, charged, h)
+            fired = select(valid, fired, full(0.0, h))
+        h = charged
+        store(spikes, at, fired, group)
+        if keep:
+            store(membranes, at, h, group)
+        past = seen[1:]
+    store(carried, slot, h, group)
+
+
+@kernel
+def _forward(
+    x, table, membrane, window, limits, spikes, membranes, final,
+    low, high, steps, neurons, period, block, tile, taps, exponent, squarings, kind, level, keep,
+):  # fmt: skip
+    step = BYTES // x.itemsize
+    carried = np.empty(block, x.dtype)
+    for start in range(low, high, block):
+        stop = min(start + block, high)
+        carried[: stop - start] = membrane[start:stop]
+        for first in range(0, steps, tile):
+            last = min(first + tile, steps)
+            column = start % period
+            for n in range(start, stop, step):
+                slot = n - start
+                if stop - n >= step:
+                    _forward_tile(
+                        x, table, window, limits, spikes, membranes, carried, n, slot, column, first, last, neurons,
+                        period, taps, exponent, squarings, kind, level, keep, whole(x),
+                    )  # fmt: skip
+                else:
+                    _forward_tile(
+                        x, table, window, limits, spikes, membranes, carried, n, slot, column, first, last, neurons,
+                        period, taps, exponent, squarings, kind, level, keep, part(x, stop - n),
+                    )  # fmt: skip
+                column += step
+                if column >= period:
+                    column = 0
+        final[start:stop] = carried[: stop - start]
+
+
+@inline
+def _backward_tile(
+    x, table, membrane, window, membranes, limits, grad_spikes, grad_x, carried, sums,
+    n, slot, column, first, last, neurons, period, block, taps, exponent, squarings, kind, level, a, b, c, group,
+):  # fmt: skip
+    k = len(taps)
+    weight = load_rows(table, column, period, taps, group)
+    toward_past = backwards(weight)
+    bias = load(table, k * period + column, group)
+    d = load(carried, slot, group)
+    pending = load_rows(carried, block + slot, block, taps[1:], group)
+    weight_sums = load_rows(sums, slot, block, taps, group)
+    bias_sum = load(sums, k * block + slot, group)
+    masked = limits.size > 0
+    limit = load(limits, n, group) if masked else d
+    zero = full(0.0, d)
+    seen = load_past(x, window, last - k, neurons, n, taps, group)
+    h = load(membranes, (last - 1) * neurons + n, group)
+    for t in range(last - 1, first - 1, -1):
+        at = t * neurons + n
+        before = load(membranes, at - neurons, group) if t > 0 else load(membrane, n, group)
+        decay, leak, rest = gate(dot(weight, seen, bias), exponent, squarings)
+        inputs = seen[-1]
+        g = load(grad_spikes, at, group)
+        if masked:
+            g = select(limit > t, g, zero)
+        d = d + through(g, h, kind, level, a, b, c)
+        direct = leak * d
+        # The gradient of a', times -log(2) because the taps are times -log2(e): gx needs tap * gradient of a.
+        of_gate = d * (before - inputs) * (decay * rest * (exponent * -LN_2))
+        if masked:
+            valid = limit > t
+            direct = select(valid, direct, zero)
+            of_gate = select(valid, of_gate, zero)
+            d = select(valid, d * decay, d)
+        else:
+            d = d * decay
+        arriving = axpy(of_gate, toward_past, pending + (zero,))
+        store(grad_x, at, arriving[0] + direct, group)
+        pending = arriving[1:]
+        weight_sums = axpy(of_gate, seen, weight_sums)
+        bias_sum = bias_sum + of_gate
+        h = before
+        seen = load_past(x, window, t - k, neurons, n, taps[:1], group) + seen[:-1]
+    store(carried, slot, d, group)
+    store_rows(carried, block + slot, block, pending, group)
+    store_rows(sums, slot, block, weight_sums, group)
+    store(sums, k * block + slot, bias_sum, group)
+
+
+@kernel
+def _backward(
+    x, table, membrane, window, membranes, limits, grad_spikes, grad_final, grad_x, grad_membrane, grad_window, totals,
+    low, high, steps, neurons, period, block, tile, taps, exponent, squarings, kind, level, a, b, c,
+):  # fmt: skip
+    step = BYTES // x.itemsize
+    k = len(taps)
+    carried = np.zeros(k * block, x.dtype)
+    for start in range(low, high, block):
+        stop = min(start + block, high)
+        size = stop - start
+        carried[:size] = grad_final[start:stop]
+        carried[block:] = 0.0
+        sums = np.zeros((k + 1) * block, x.dtype)
+        for last in range(steps, 0, -tile):
+            first = max(last - tile, 0)
+            column = start % period
+            for n in range(start, stop, step):
+                slot = n - start
+                if stop - n >= step:
+                    _backward_tile(
+                        x, table, membrane, window, membranes, limits, grad_spikes, grad_x, carried, sums,
+                        n, slot, column, first, last, neurons, period, block, taps, exponent, squarings,
+                        kind, level, a, b, c, whole(x),
+                    )  # fmt: skip
+                else:
+                    _backward_tile(
+                        x, table, membrane, window, membranes, limits, grad_spikes, grad_x, carried, sums,
+                        n, slot, column, first, last, neurons, period, block, taps, exponent, squarings,
+                        kind, level, a, b, c, part(x, stop - n),
+                    )  # fmt: skip
+                column += step
+                if column >= period:
+                    column = 0
+        grad_membrane[start:stop] = carried[:size]
+        # What is still pending belongs to the inputs before the first step, the newest first.
+        for j in range(k - 1):
+            row = (k - 2 - j) * neurons
+            grad_window[row + start : row + stop] = carried[(j + 1) * block : (j + 1) * block + size]
+        add_columns(totals, sums, k + 1, start, stop, period, block)
+
+
+def _squarings(exponent: float) -> tuple[int, ...] | None:
+    """As many items as squarings make the power `exponent`; None if it is no power of two that is at least 1."""
+    mantissa, power_of_two = math.frexp(exponent)
+    return (0,) * (power_of_two - 1) if mantissa == 0.5 and 1 <= power_of_two <= 5 else None
+
+
+def _table(weight: Tensor, bias: Tensor, channels: Channels) -> Array:
+    rows = torch.cat([weight.detach().t(), bias.detach().unsqueeze(0)])
+    return channels.spread(rows * -LOG2_E)
+
+
+def forward(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    membrane: Tensor,
+    window: Tensor,
+    lengths: Tensor | None,
+    exponent: float,
+    kind: int,
+    numbers: list[float],
+    keep: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As the reference's `forward`."""
+    channels = Channels.of(x)
+    spikes = empty(x.shape, x)
+    membranes = empty(x.shape if keep else (0,), x)
+    final = empty(membrane.shape, x)
+    arrays = (array(x), _table(weight, bias, channels), array(membrane), array(window), limits_of(lengths, channels, x))
+    targets = (array(spikes), array(membranes), array(final))
+    block, tile = tiling(channels.neurons, final.itemsize)
+    taps, squarings = (0,) * weight.shape[1], _squarings(exponent)
+
+    def run(_: int, low: int, high: int) -> None:
+        _forward(
+            *arrays, *targets, low, high, x.shape[0], channels.neurons, channels.period, block, tile,
+            taps, exponent, squarings, kind, numbers[0], keep,
+        )  # fmt: skip
+
+    spread(run, channels.neurons, x.shape[0], BYTES // final.itemsize)
+    return spikes.to(x.dtype), final, membranes
+
+
+def backward(
+    grad_spikes: Tensor,
+    grad_membrane: Tensor | None,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    membrane: Tensor,
+    window: Tensor,
+    membranes: Tensor,
+    lengths: Tensor | None,
+    exponent: float,
+    kind: int,
+    numbers: list[float],
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of x, weight, bias, membrane and window."""
+    channels = Channels.of(x)
+    grad_x, grad_h, grad_window = empty(x.shape, x), empty(membrane.shape, x), empty(window.shape, x)
+    arriving = torch.zeros_like(membrane) if grad_membrane is None else grad_membrane.contiguous()
+    arrays = (
+        array(x),
+        _table(weight, bias, channels),
+        array(membrane),
+        array(window),
+        array(membranes),
+        limits_of(lengths, channels, x),
+        array(grad_spikes),
+        array(arriving),
+    )
+    targets = (array(grad_x), array(grad_h), array(grad_window))
+    block, tile = tiling(channels.neurons, membrane.itemsize)
+    taps, squarings = (0,) * weight.shape[1], _squarings(exponent)
+    grain = BYTES // membrane.itemsize
+    rows = weight.shape[1] + 1
+    totals = np.zeros((parts(channels.neurons, x.shape[0], grain), rows * channels.period), arrays[0].dtype)
+
+    def run(part: int, low: int, high: int) -> None:
+        _backward(
+            *arrays, *targets, totals[part], low, high, x.shape[0], channels.neurons, channels.period, block, tile,
+            taps, exponent, squarings, kind, *numbers,
+        )  # fmt: skip
+
+    spread(run, channels.neurons, x.shape[0], grain)
+    parameters = channels.gather(totals, rows) * -LOG2_E
+    return grad_x.to(x.dtype), parameters[:-1].t().contiguous(), parameters[-1].clone(), grad_h, grad_window

@@ -1,0 +1,241 @@
+"""Leaky integration with a reset as two sweeps over time; the sweep is cut as in `spikescan.ops.dynamic_decay.cpu`."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spikescan.ops._arrays import Channels, array, empty, limits_of
+from spikescan.ops._firing import FiringSpec, Kind
+from spikescan.ops._simd import BYTES, add_columns, fma, full, inline, kernel, load, part, select, store, whole
+from spikescan.ops._threads import parts, spread
+from spikescan.ops._tiling import tiling
+from spikescan.ops.fire.cpu import spikes as fire
+from spikescan.ops.fire.cpu import through
+from spikescan.ops.leaky_integration.reference import Reset
+
+# Numba takes module constants as compile-time values, but not members of an enum.
+SOFT = int(Reset.SOFT)
+HARD = int(Reset.HARD)
+INTEGER = int(Kind.INTEGER)
+
+
+@inline
+def _after_reset(h, s, reset, unit):
+    """The membrane after the spikes `s` were taken off the charged membrane `h`."""
+    if reset == SOFT:
+        return h - s * unit
+    if reset == HARD:
+        return select(s > 0.0, full(0.0, h), h)
+    return h
+
+
+@inline
+def _forward_tile(
+    x, table, limits, spikes, charges, carried,
+    n, slot, column, first, last, neurons, period, reset, unit, kind, level, keep, group,
+):  # fmt: skip
+    decay = load(table, column, group)
+    gain = load(table, period + column, group)
+    v = load(carried, slot, group)
+    masked = limits.size > 0
+    limit = load(limits, n, group) if masked else v
+    for t in range(first, last):
+        at = t * neurons + n
+        h = fma(decay, v, gain * load(x, at, group))
+        s = fire(h, kind, level)
+        if keep:
+            store(charges, at, h, group)
+        after = _after_reset(h, s, reset, unit)
+        if masked:
+            valid = limit > t
+            after = select(valid, after, v)
+            s = select(valid, s, full(0.0, v))
+        v = after
+        store(spikes, at, s, group)
+    store(carried, slot, v, group)
+
+
+@kernel
+def _forward(
+    x, table, membrane, limits, spikes, charges, final,
+    low, high, steps, neurons, period, block, tile, reset, unit, kind, level, keep,
+):  # fmt: skip
+    step = BYTES // x.itemsize
+    carried = np.empty(block, x.dtype)
+    for start in range(low, high, block):
+        stop = min(start + block, high)
+        carried[: stop - start] = membrane[start:stop]
+        for first in range(0, steps, tile):
+            last = min(first + tile, steps)
+            column = start % period
+            for n in range(start, stop, step):
+                if stop - n >= step:
+                    _forward_tile(
+                        x, table, limits, spikes, charges, carried, n, n - start, column, first, last, neurons, period,
+                        reset, unit, kind, level, keep, whole(x),
+                    )  # fmt: skip
+                else:
+                    _forward_tile(
+                        x, table, limits, spikes, charges, carried, n, n - start, column, first, last, neurons, period,
+                        reset, unit, kind, level, keep, part(x, stop - n),
+                    )  # fmt: skip
+                column += step
+                if column >= period:
+                    column = 0
+        final[start:stop] = carried[: stop - start]
+
+
+@inline
+def _before(charges, membrane, t, at, n, neurons, reset, unit, kind, level, group):
+    """(charged membrane of the step before, membrane after it): what step t started from."""
+    if t > 0:
+        h = load(charges, at - neurons, group)
+        return h, _after_reset(h, fire(h, kind, level), reset, unit)
+    v = load(membrane, n, group)
+    return v, v
+
+
+@inline
+def _backward_tile(
+    x, table, membrane, charges, limits, grad_spikes, grad_x, carried, sums, n, slot, column, first, last, neurons,
+    period, block, reset, unit, detached, kind, level, a, b, c, group,
+):  # fmt: skip
+    decay = load(table, column, group)
+    gain = load(table, period + column, group)
+    d = load(carried, slot, group)  # the gradient of V after step t
+    decay_sum = load(sums, slot, group)
+    gain_sum = load(sums, block + slot, group)
+    masked = limits.size > 0
+    limit = load(limits, n, group) if masked else d
+    zero = full(0.0, d)
+    h = load(charges, (last - 1) * neurons + n, group)
+    for t in range(last - 1, first - 1, -1):
+        at = t * neurons + n
+        s = fire(h, kind, level)
+        of_spikes = load(grad_spikes, at, group)
+        of_charge = d
+        if reset == SOFT:
+            if not detached:
+                of_spikes = of_spikes - d * unit
+        elif reset == HARD:
+            of_charge = select(s > 0.0, zero, d)
+            if not detached and kind != INTEGER:
+                of_spikes = of_spikes - d * h
+        of_charge = of_charge + through(of_spikes, h, kind, level, a, b, c)
+        previous, before = _before(charges, membrane, t, at, n, neurons, reset, unit, kind, level, group)
+        if masked:
+            of_charge = select(limit > t, of_charge, zero)
+            d = select(limit > t, of_charge * decay, d)
+        else:
+            d = of_charge * decay
+        store(grad_x, at, of_charge * gain, group)
+        decay_sum = fma(of_charge, before, decay_sum)
+        gain_sum = fma(of_charge, load(x, at, group), gain_sum)
+        h = previous
+    store(carried, slot, d, group)
+    store(sums, slot, decay_sum, group)
+    store(sums, block + slot, gain_sum, group)
+
+
+@kernel
+def _backward(
+    x, table, membrane, charges, limits, grad_spikes, grad_final, grad_x, grad_membrane, totals,
+    low, high, steps, neurons, period, block, tile, reset, unit, detached, kind, level, a, b, c,
+):  # fmt: skip
+    step = BYTES // x.itemsize
+    carried = np.empty(block, x.dtype)
+    for start in range(low, high, block):
+        stop = min(start + block, high)
+        carried[: stop - start] = grad_final[start:stop]
+        sums = np.zeros(2 * block, x.dtype)
+        for last in range(steps, 0, -tile):
+            first = max(last - tile, 0)
+            column = start % period
+            for n in range(start, stop, step):
+                if stop - n >= step:
+                    _backward_tile(
+                        x, table, membrane, charges, limits, grad_spikes, grad_x, carried, sums, n, n - start, column,
+                        first, last, neurons, period, block, reset, unit, detached, kind, level, a, b, c, whole(x),
+                    )  # fmt: skip
+                else:
+                    _backward_tile(
+                        x, table, membrane, charges, limits, grad_spikes, grad_x, carried, sums, n, n - start, column,
+                        first, last, neurons, period, block, reset, unit, detached, kind, level, a, b, c,
+                        part(x, stop - n),
+                    )  # fmt: skip
+                column += step
+                if column >= period:
+                    column = 0
+        grad_membrane[start:stop] = carried[: stop - start]
+        add_columns(totals, sums, 2, start, stop, period, block)
+
+
+def forward(
+    x: Tensor,
+    decay: Tensor,
+    gain: Tensor,
+    membrane: Tensor,
+    lengths: Tensor | None,
+    reset: int,
+    detach_reset: bool,
+    kind: int,
+    numbers: list[float],
+    keep: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As the reference's `forward`."""
+    channels = Channels.of(x)
+    spikes = empty(x.shape, x)
+    charges = empty(x.shape if keep else (0,), x)
+    final = empty(membrane.shape, x)
+    table = channels.spread(torch.stack([decay.detach(), gain.detach()]))
+    arrays = (array(x), table, array(membrane), limits_of(lengths, channels, x))
+    targets = (array(spikes), array(charges), array(final))
+    block, tile = tiling(channels.neurons, final.itemsize)
+    unit = FiringSpec(Kind(kind), *numbers).unit
+
+    def run(_: int, low: int, high: int) -> None:
+        _forward(
+            *arrays, *targets, low, high, x.shape[0], channels.neurons, channels.period, block, tile,
+            reset, unit, kind, numbers[0], keep,
+        )  # fmt: skip
+
+    spread(run, channels.neurons, x.shape[0], BYTES // final.itemsize)
+    return spikes.to(x.dtype), final, charges
+
+
+def backward(
+    grad_spikes: Tensor,
+    grad_membrane: Tensor | None,
+    x: Tensor,
+    decay: Tensor,
+    gain: Tensor,
+    membrane: Tensor,
+    charges: Tensor,
+    lengths: Tensor | None,
+    reset: int,
+    detach_reset: bool,
+    kind: int,
+    numbers: list[float],
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of x, decay, gain and membrane."""
+    channels = Channels.of(x)
+    grad_x, grad_v = empty(x.shape, x), empty(membrane.shape, x)
+    arriving = torch.zeros_like(membrane) if grad_membrane is None else grad_membrane.contiguous()
+    table = channels.spread(torch.stack([decay.detach(), gain.detach()]))
+    limits = limits_of(lengths, channels, x)
+    arrays = (array(x), table, array(membrane), array(charges), limits, array(grad_spikes), array(arriving))
+    targets = (array(grad_x), array(grad_v))
+    block, tile = tiling(channels.neurons, membrane.itemsize)
+    grain = BYTES // membrane.itemsize
+    unit = FiringSpec(Kind(kind), *numbers).unit
+    totals = np.zeros((parts(channels.neurons, x.shape[0], grain), 2 * channels.period), arrays[0].dtype)
+
+    def run(part: int, low: int, high: int) -> None:
+        _backward(
+            *arrays, *targets, totals[part], low, high, x.shape[0], channels.neurons, channels.period, block, tile,
+            reset, unit, detach_reset, kind, *numbers,
+        )  # fmt: skip
+
+    spread(run, channels.neurons, x.shape[0], grain)
+    grad_decay, grad_gain = channels.gather(totals, 2)
+    return grad_x.to(x.dtype), grad_decay.clone(), grad_gain.clone(), grad_v

@@ -1,0 +1,67 @@
+"""From an experiment to the objects it names."""
+
+from collections.abc import Callable
+
+import torch
+
+from spikescan.data import Dataset, check_finite, data_loader
+from spikescan.models.registry import model_builder
+from spikescan.neurons.base import Temporal
+from spikescan.neurons.registry import neuron_type
+from spikescan.tasks import Task, task_type
+from spikescan.training.checkpoint import ModelShape
+from spikescan.training.choices import construct, option_names, split_choice
+from spikescan.training.config import Experiment
+from spikescan.training.optimisers import optimiser_maker
+from spikescan.training.schedules import Schedule, schedule_maker
+
+__all__ = ["build_dataset", "build_model", "build_optimiser", "build_schedule", "build_task", "shape_for"]
+
+
+def build_dataset(experiment: Experiment) -> Dataset:
+    """Load the data."""
+    name, options = split_choice("data", experiment.data)
+    dataset = construct(f"data {name}", data_loader(name), {}, options)
+    if experiment.check_inputs:
+        check_finite(dataset)
+    return dataset
+
+
+def build_task(experiment: Experiment) -> Task:
+    """The loss and the score."""
+    name, options = split_choice("task", experiment.task)
+    return construct(f"task {name}", task_type(name), {}, options)
+
+
+def shape_for(dataset: Dataset, task: Task) -> ModelShape:
+    """What the network must be built for."""
+    return ModelShape(inputs=dataset.channels, outputs=task.outputs(dataset), time_steps=dataset.time_steps)
+
+
+def build_model(experiment: Experiment, shape: ModelShape) -> Temporal:
+    """The network with initial weights drawn from the experiment's seed."""
+    name, options = split_choice("model", experiment.model)
+    given = {"inputs": shape.inputs, "outputs": shape.outputs, "neuron": _neuron_maker(experiment, shape)}
+    torch.manual_seed(experiment.seed)
+    return construct(f"model {name}", model_builder(name), given, options)
+
+
+def build_optimiser(experiment: Experiment, model: torch.nn.Module) -> torch.optim.Optimizer:
+    """The optimiser of the model's parameters."""
+    name, options = split_choice("optimiser", experiment.optimiser)
+    return construct(f"optimiser {name}", optimiser_maker(name), {"model": model}, options)
+
+
+def build_schedule(experiment: Experiment) -> Schedule:
+    """The factor on the learning rate."""
+    name, options = split_choice("schedule", experiment.schedule)
+    return construct(f"schedule {name}", schedule_maker(name), {}, options)
+
+
+def _neuron_maker(experiment: Experiment, shape: ModelShape) -> Callable[[int], Temporal]:
+    """From a number of neurons to a layer of them."""
+    name, options = split_choice("neuron", experiment.neuron)
+    neuron = neuron_type(name)
+    available = {"time_steps": shape.time_steps}
+    taken = {key: value for key, value in available.items() if key in option_names(neuron, {})}
+    return lambda channels: construct(f"neuron {name}", neuron, {"channels": channels, **taken}, options)

@@ -1,0 +1,136 @@
+"""One experiment as a value, and its YAML."""
+
+import difflib
+from argparse import ArgumentError
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from spikescan.errors import InputError
+
+__all__ = ["Experiment", "experiment_from", "merge", "read_yaml", "to_yaml"]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that decides the outcome of a training run.
+
+    `data`, `task`, `model`, `neuron`, `optimiser` and `schedule` are each a name and the options of what bears that
+    name: ``{"name": "dsn", "initial_decay": [0.5, 0.995]}``.
+
+    Args:
+        data: the dataset (`spikescan list data`).
+        task: loss and score.
+        model: the network (`spikescan list models`).
+        neuron: its neurons (`spikescan list neurons`).
+        optimiser: adamw or sgd.
+        schedule: of the learning rate over the whole run: one_cycle, cosine or constant.
+        epochs: passes over the training split.
+        batch_size: samples an update, over all processes together.
+        seed: of the initial weights, the order of the samples and everything random in the model.
+        clip_norm: longest gradient (2-norm over all parameters); null does not clip.
+        patience: stop after so many epochs without a better validation score; null runs all epochs.
+        check_inputs: look for NaN and infinity in the data before training.
+        tensorboard: write the metrics for TensorBoard too.
+        accelerator: of Lightning Fabric: auto, cpu, cuda, mps.
+        devices: of Lightning Fabric: how many, or a list, or auto.
+        num_nodes: of Lightning Fabric: how many machines.
+        strategy: of Lightning Fabric: auto, ddp, ...
+        precision: of Lightning Fabric: 32-true, bf16-mixed, 16-mixed, 64-true, ...
+    """
+
+    data: dict[str, Any] = field(default_factory=lambda: {"name": "mnist_small"})
+    task: dict[str, Any] = field(default_factory=lambda: {"name": "classification"})
+    model: dict[str, Any] = field(default_factory=lambda: {"name": "mlp"})
+    neuron: dict[str, Any] = field(default_factory=lambda: {"name": "dsn"})
+    optimiser: dict[str, Any] = field(default_factory=lambda: {"name": "adamw"})
+    schedule: dict[str, Any] = field(default_factory=lambda: {"name": "one_cycle"})
+    epochs: int = 10
+    batch_size: int = 64
+    seed: int = 0
+    clip_norm: float | None = 1.0
+    patience: int | None = None
+    check_inputs: bool = False
+    tensorboard: bool = False
+    accelerator: str = "auto"
+    devices: int | list[int] | str = 1
+    num_nodes: int = 1
+    strategy: str = "auto"
+    precision: str = "32-true"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "num_nodes"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}, expected at least 1.")
+        if self.seed < 0:
+            raise InputError(f"seed is {self.seed}, expected at least 0.")
+        for name in ("clip_norm", "patience"):
+            if getattr(self, name) is not None and getattr(self, name) <= 0:
+                raise InputError(f"{name} is {getattr(self, name)}, expected above 0, or null for none.")
+
+
+def experiment_from(values: Mapping[str, Any], source: str = "The experiment") -> Experiment:
+    """An experiment from plain values, as YAML or a command line gives them.
+
+    Args:
+        values: fields by name; those left out keep their defaults.
+        source: what the messages call it, such as the file.
+
+    Raises:
+        InputError: a field that does not exist, with the nearest that does; or a value of the wrong type.
+    """
+    from jsonargparse import ArgumentParser
+
+    known = [f.name for f in fields(Experiment)]
+    for name in values:
+        if name not in known:
+            nearest = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"Did you mean {nearest[0]!r}? " if nearest else ""
+            raise InputError(f"{source} has a field {name!r} that does not exist. {hint}Fields: {', '.join(known)}.")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(Experiment)
+    try:
+        parsed = parser.parse_object(dict(values))
+    except ArgumentError as error:
+        raise InputError(f"{source}: {' '.join(str(error).split())}") from error
+    return Experiment(**parsed.as_dict())
+
+
+def merge(recipe: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`recipe` with `changes` on top: single options of a choice change one by one, another name drops the old options."""
+    merged = dict(recipe)
+    for field_name, value in changes.items():
+        old = merged.get(field_name)
+        if (
+            isinstance(value, Mapping)
+            and isinstance(old, Mapping)
+            and value.get("name", old.get("name")) == old.get("name")
+        ):
+            value = {**old, **value}
+        merged[field_name] = value
+    return merged
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The fields in a YAML file.
+
+    Raises:
+        InputError: the file cannot be read, is no YAML, or holds something else than fields.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds {type(values).__name__}, expected fields such as 'epochs: 10'.")
+    return values
+
+
+def to_yaml(experiment: Experiment) -> str:
+    """YAML from which `experiment_from` makes the same experiment."""
+    import yaml
+
+    return yaml.safe_dump(asdict(experiment), sort_keys=False, default_flow_style=None)

@@ -1,0 +1,175 @@
+"""One pass over the training split."""
+
+import math
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from spikescan.data import Batch, Split
+from spikescan.tasks import Task
+from spikescan.training.evaluation import Share, shares
+from spikescan.training.events import Event, Notice, Step
+from spikescan.training.measure import NeuronMeter, measure
+from spikescan.training.nonfinite import NonFiniteError, explain_nonfinite, nonfinite_gradients
+from spikescan.training.schedules import Schedule
+
+__all__ = ["Learner", "Trained", "run_epoch"]
+
+_STEPS_LOOKED_AT = 32
+"""Time steps of a training batch from which the displayed firing rate is taken."""
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What one update needs.
+
+    Args:
+        model: as `fabric.setup` returned it.
+        optimiser: as `fabric.setup` returned it.
+        clip_norm: longest gradient; None does not clip.
+        batch_size: samples an update, over all processes together.
+        epochs: of the whole run, over which the schedule is stretched.
+        seed: of the order of the samples and of everything random in the model.
+    """
+
+    fabric: Fabric
+    model: nn.Module
+    optimiser: torch.optim.Optimizer
+    schedule: Schedule
+    task: Task
+    split: Split
+    clip_norm: float | None
+    batch_size: int
+    epochs: int
+    seed: int
+
+    @property
+    def steps(self) -> int:
+        """Updates an epoch."""
+        return math.ceil(len(self.split) / self.batch_size)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Means over one epoch, over all processes."""
+
+    loss: float
+    score: float
+    seconds: float
+    neuron_steps_per_second: float
+    learning_rate: float
+    """At the last update."""
+
+
+def run_epoch(learner: Learner, epoch: int) -> Generator[Event, None, Trained]:
+    """Train for one epoch, counted from 1; a `Step` after each update, on the first process only."""
+    fabric, split, steps = learner.fabric, learner.split, learner.steps
+    order = _seed_epoch(learner, epoch)
+    meter = NeuronMeter(stride=max(1, split.inputs.shape[1] // _STEPS_LOOKED_AT))
+    sums = torch.zeros(3, device=fabric.device)  # losses, scores, samples
+    learning_rate = 0.0
+    started = time.perf_counter()
+    learner.model.train()
+    with measure(learner.model.module, meter):
+        for number, share in enumerate(
+            shares(order, learner.batch_size, fabric.global_rank, fabric.world_size), start=1
+        ):
+            step = (epoch - 1) * steps + number
+            learning_rate = _set_learning_rate(learner, (step - 1) / (learner.epochs * steps))
+            sums += _update(learner, share, f"epoch {epoch}, update {number} of {steps}")
+            if fabric.is_global_zero:
+                if number == 1:
+                    yield from _unreached_parameters(learner.model.module)
+                seconds = time.perf_counter() - started
+                loss, score, samples = sums.tolist()
+                rates = meter.rates(meter.totals(fabric.device))
+                yield Step(
+                    epoch=epoch,
+                    step=step,
+                    steps=learner.epochs * steps,
+                    loss=loss / max(samples, 1.0),
+                    score=score / max(samples, 1.0),
+                    firing_rate=sum(rates.values()) / max(len(rates), 1),
+                    neuron_steps_per_second=meter.neuron_steps * fabric.world_size / seconds,
+                    seconds_left=seconds / number * (learner.epochs * steps - step),
+                )
+    seconds = time.perf_counter() - started
+    loss, score, samples = fabric.all_reduce(sums, reduce_op="sum").tolist()
+    neuron_steps = meter.neuron_steps * fabric.world_size
+    return Trained(loss / samples, score / samples, seconds, neuron_steps / seconds, learning_rate)
+
+
+def _update(learner: Learner, share: Share, where: str) -> Tensor:
+    """One update; the sums of losses and scores, and the number of samples."""
+    batch = learner.split.batch(share.indices).to(learner.fabric.device)
+    outputs, _ = learner.model(batch.inputs, None, batch.lengths)
+    losses = learner.task.losses(outputs, batch)
+    # Processes average their gradients: weighted so, that average is the gradient of the mean over the whole batch.
+    loss = losses.sum() * (share.weight * learner.fabric.world_size / share.total)
+    if not loss.isfinite():
+        raise NonFiniteError(f"The loss is {loss.item()} at {where}. {_explain(learner, batch)}")
+    learner.optimiser.zero_grad()
+    learner.fabric.backward(loss)
+    _clip(learner, where)
+    learner.optimiser.step()
+    sums = torch.stack(
+        [losses.detach().sum(), learner.task.scores(outputs, batch).sum(), losses.new_tensor(len(losses))]
+    )
+    return share.weight * sums
+
+
+def _clip(learner: Learner, where: str) -> None:
+    if learner.clip_norm is None:
+        return
+    norm = learner.fabric.clip_gradients(
+        learner.model, learner.optimiser, max_norm=learner.clip_norm, error_if_nonfinite=False
+    )
+    # float16 has a gradient scaler, which skips an update that overflowed.
+    if norm is not None and not norm.isfinite() and learner.fabric.strategy.precision.precision != "16-mixed":
+        names = nonfinite_gradients(learner.model.module)
+        raise NonFiniteError(
+            f"The gradient is {norm.item()} at {where}, although the loss is finite: that of {names[0]} is not finite "
+            f"(and of {len(names) - 1} other parameters)."
+            if names
+            else f"The norm of the gradient is {norm.item()} at {where}: its square overflows."
+        )
+
+
+def _explain(learner: Learner, batch: Batch) -> str:
+    with learner.fabric.autocast():
+        return explain_nonfinite(learner.model.module, batch)
+
+
+def _seed_epoch(learner: Learner, epoch: int) -> Tensor:
+    """Seed everything random of this epoch and return its order of samples.
+
+    A function of seed, epoch and process: nothing needs to be saved for a resumed run to draw the same numbers.
+    """
+    torch.manual_seed(_mix(learner.seed, epoch, learner.fabric.global_rank))
+    generator = torch.Generator().manual_seed(_mix(learner.seed, epoch))
+    return torch.randperm(len(learner.split), generator=generator)
+
+
+def _mix(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _set_learning_rate(learner: Learner, passed: float) -> float:
+    """Put the learning rate of this fraction of the run into all groups; returns that of the first."""
+    for group in learner.optimiser.param_groups:
+        group["lr"] = group.setdefault("initial_lr", group["lr"]) * learner.schedule(passed)
+    return learner.optimiser.param_groups[0]["lr"]
+
+
+def _unreached_parameters(model: nn.Module) -> list[Event]:
+    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None]
+    if not names:
+        return []
+    return [
+        Notice(f"No gradient reaches {', '.join(names)}: the loss does not depend on them, and they stay as they are.")
+    ]

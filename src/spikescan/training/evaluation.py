@@ -1,0 +1,68 @@
+"""Loss, score and firing rates over a split."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from spikescan.data import Split
+from spikescan.tasks import Task
+from spikescan.training.measure import NeuronMeter, measure
+
+__all__ = ["Evaluation", "Share", "evaluate", "shares"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Means over the samples of a split."""
+
+    samples: int
+    loss: float
+    score: float
+    firing_rates: dict[str, float]
+    """Spikes a neuron and time step, by layer."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one process takes of a batch."""
+
+    indices: Tensor
+    weight: float
+    """1; or 0 for a process that found no sample left and runs one idly, since all must take part in every exchange."""
+    total: int
+    """Samples in the whole batch, over all processes."""
+
+
+def shares(order: Tensor, batch_size: int, rank: int, world_size: int) -> Iterator[Share]:
+    """Cut `order` into batches and take this process's part of each."""
+    for batch in order.split(batch_size):
+        mine = batch[rank::world_size]
+        yield Share(mine if len(mine) else batch[:1], float(len(mine) > 0), len(batch))
+
+
+def evaluate(fabric: Fabric, model: nn.Module, task: Task, split: Split, batch_size: int) -> Evaluation:
+    """Run a model over all of a split without gradients, in eval mode; its mode is put back afterwards.
+
+    Args:
+        fabric: launched.
+        model: as `fabric.setup` returned it.
+        task: loss and score.
+        split: the samples.
+        batch_size: samples at once, over all processes together; it does not change the result.
+    """
+    meter = NeuronMeter()
+    sums = torch.zeros(2, device=fabric.device)
+    was_training = model.training
+    model.eval()
+    with torch.no_grad(), measure(model.module, meter):
+        for share in shares(torch.arange(len(split)), batch_size, fabric.global_rank, fabric.world_size):
+            batch = split.batch(share.indices).to(fabric.device)
+            outputs, _ = model(batch.inputs, None, batch.lengths)
+            sums += share.weight * torch.stack([task.losses(outputs, batch).sum(), task.scores(outputs, batch).sum()])
+    model.train(was_training)
+    loss, score = (fabric.all_reduce(sums, reduce_op="sum") / len(split)).tolist()
+    rates = meter.rates(fabric.all_reduce(meter.totals(fabric.device), reduce_op="sum"))
+    return Evaluation(len(split), loss, score, rates)

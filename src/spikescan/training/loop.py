@@ -1,0 +1,143 @@
+"""A training run from its first to its last epoch."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from lightning_fabric import Fabric
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+from spikescan.errors import InputError
+from spikescan.tasks import Task
+from spikescan.training.build import (
+    build_dataset,
+    build_model,
+    build_optimiser,
+    build_schedule,
+    build_task,
+    shape_for,
+)
+from spikescan.training.checkpoint import Index, load_training_state, load_weights, read_index, save_checkpoint
+from spikescan.training.config import Experiment
+from spikescan.training.epoch import Learner, Trained, run_epoch
+from spikescan.training.evaluation import Evaluation, evaluate
+from spikescan.training.events import EpochEnd, Event
+from spikescan.training.metrics import read_metrics, write_metrics, write_tensorboard
+from spikescan.training.run import check_new_folder, start_folder
+
+__all__ = ["launch_fabric", "train"]
+
+
+def train(experiment: Experiment, folder: Path, *, resume: bool = False) -> Iterator[Event]:
+    """Train, save every epoch into `folder`, and tell what happens; with several processes, on the first of them.
+
+    Nothing runs until the events are asked for. Stopping between two of them, or Ctrl-C, loses the epoch under way and
+    no other; resuming gives the same bits as never having stopped.
+
+    Args:
+        experiment: what to train.
+        folder: the run folder, made if need be.
+        resume: go on after the last finished epoch in `folder`.
+
+    Raises:
+        InputError: something in `experiment` does not fit, or `folder` holds a run already and `resume` is not set.
+        CheckpointError: the run in `folder` is damaged or of another network.
+        NonFiniteError: a loss or a gradient became NaN or infinite; the message names the layer and the time step.
+    """
+    dataset, task = build_dataset(experiment), build_task(experiment)
+    shape = shape_for(dataset, task)
+    network = build_model(experiment, shape)
+    plain_optimiser = build_optimiser(experiment, network)
+    schedule = build_schedule(experiment)
+    if not resume:
+        check_new_folder(folder)
+    index = read_index(folder / "checkpoint") or Index(0, 0, 0, -math.inf, shape)
+    saved = None
+    if index.epoch:
+        load_weights(folder / "checkpoint", index.epoch, network)
+        saved = load_training_state(folder / "checkpoint", index.epoch)
+
+    fabric = launch_fabric(experiment)
+    model, optimiser = fabric.setup(network, plain_optimiser)
+    if saved:
+        optimiser.load_state_dict(saved["optimiser"])
+        fabric.strategy.precision.load_state_dict(saved["precision"])
+    rows = [row for row in read_metrics(folder / "metrics.csv") if row["epoch"] <= index.epoch]
+    if fabric.is_global_zero:
+        start_folder(folder, experiment)
+
+    learner = Learner(
+        fabric,
+        model,
+        optimiser,
+        schedule,
+        task,
+        dataset.train,
+        clip_norm=experiment.clip_norm,
+        batch_size=experiment.batch_size,
+        epochs=experiment.epochs,
+        seed=experiment.seed,
+    )
+    while index.epoch < experiment.epochs and not _is_stale(index, experiment.patience):
+        trained = yield from run_epoch(learner, index.epoch + 1)
+        validated = evaluate(fabric, model, task, dataset.validation, experiment.batch_size)
+        index = _advance(index, learner.steps, validated.score)
+        rows.append(_row(index, task, trained, validated))
+        if fabric.is_global_zero:
+            write_metrics(folder / "metrics.csv", rows)
+            state = {"optimiser": optimiser.state_dict(), "precision": fabric.strategy.precision.state_dict()}
+            save_checkpoint(folder / "checkpoint", network, state, index)
+            if experiment.tensorboard:
+                write_tensorboard(folder / "tensorboard", rows[-1])
+            yield EpochEnd(index.epoch, rows[-1], is_best=index.best_epoch == index.epoch)
+
+
+def launch_fabric(experiment: Experiment) -> Fabric:
+    """Lightning Fabric as the experiment asks for it, with its processes started.
+
+    Raises:
+        InputError: Fabric does not take these values, or this machine lacks the devices.
+    """
+    try:
+        fabric = Fabric(
+            accelerator=experiment.accelerator,
+            strategy=experiment.strategy,
+            devices=experiment.devices,
+            num_nodes=experiment.num_nodes,
+            precision=experiment.precision,  # type: ignore[arg-type]  # Fabric itself refuses what it does not know
+        )
+        fabric.launch()
+    except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
+        raise InputError(
+            f"Lightning Fabric cannot start with accelerator={experiment.accelerator}, devices={experiment.devices}, "
+            f"strategy={experiment.strategy}, precision={experiment.precision}: {error}"
+        ) from error
+    return fabric
+
+
+def _is_stale(index: Index, patience: int | None) -> bool:
+    return patience is not None and index.epoch - index.best_epoch >= patience
+
+
+def _advance(index: Index, steps: int, score: float) -> Index:
+    """The index after one more epoch with this validation score."""
+    later = replace(index, epoch=index.epoch + 1, step=index.step + steps)
+    return replace(later, best_epoch=later.epoch, best_score=score) if score > index.best_score else later
+
+
+def _row(index: Index, task: Task, trained: Trained, validated: Evaluation) -> dict[str, float]:
+    rates = validated.firing_rates
+    return {
+        "epoch": index.epoch,
+        "step": index.step,
+        "train_loss": trained.loss,
+        f"train_{task.score_name}": trained.score,
+        "validation_loss": validated.loss,
+        f"validation_{task.score_name}": validated.score,
+        "learning_rate": trained.learning_rate,
+        "seconds": trained.seconds,
+        "neuron_steps_per_second": trained.neuron_steps_per_second,
+        "firing_rate": sum(rates.values()) / max(len(rates), 1),
+        **{f"firing_rate.{layer}": rate for layer, rate in rates.items()},
+    }

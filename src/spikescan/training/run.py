@@ -1,0 +1,95 @@
+"""A run folder: what a training run leaves behind, and how it is read back.
+
+``config.yaml``, ``metrics.csv``, ``environment.json`` and ``checkpoint/``.
+"""
+
+import functools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from spikescan.data import Dataset
+from spikescan.errors import CheckpointError, InputError
+from spikescan.neurons.base import Temporal
+from spikescan.tasks import Task
+from spikescan.training.build import build_dataset, build_model, build_task
+from spikescan.training.checkpoint import Index, load_weights, read_index
+from spikescan.training.config import Experiment, experiment_from, read_yaml, to_yaml
+from spikescan.training.environment import describe_environment
+from spikescan.training.files import write_text
+from spikescan.training.metrics import read_metrics
+
+__all__ = ["Run", "check_new_folder", "load_run", "read_experiment", "start_folder"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that was read back."""
+
+    folder: Path
+    experiment: Experiment
+    task: Task
+    model: Temporal
+    """In eval mode, with the weights of `epoch`."""
+    epoch: int
+    index: Index
+    """All that is known of the checkpoints."""
+    metrics: list[dict[str, float]]
+    """The rows of ``metrics.csv``."""
+
+    @functools.cached_property
+    def dataset(self) -> Dataset:
+        """Loaded when it is first asked for: streaming needs the weights alone."""
+        return build_dataset(self.experiment)
+
+
+def load_run(folder: Path | str, *, last: bool = False) -> Run:
+    """Read a run back.
+
+    Args:
+        folder: the run folder.
+        last: take the weights of the last epoch; else of the epoch with the best validation score.
+
+    Raises:
+        CheckpointError: it is no run folder, no epoch was finished, or a file in it is damaged or foreign.
+    """
+    folder = Path(folder)
+    experiment = read_experiment(folder)
+    index = read_index(folder / "checkpoint")
+    if index is None:
+        raise CheckpointError(f"{folder} holds no finished epoch. Go on with: spikescan train --resume {folder}")
+    model = build_model(experiment, index.shape)
+    epoch = index.epoch if last else index.best_epoch
+    load_weights(folder / "checkpoint", epoch, model)
+    metrics = read_metrics(folder / "metrics.csv")
+    return Run(folder, experiment, build_task(experiment), model.eval(), epoch, index, metrics)
+
+
+def read_experiment(folder: Path) -> Experiment:
+    """The experiment of a run folder.
+
+    Raises:
+        CheckpointError: it is no run folder.
+    """
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise CheckpointError(
+            f"{folder} is no run folder: it has no config.yaml. `spikescan train RECIPE --run {folder}` makes one."
+        )
+    return experiment_from(read_yaml(path), str(path))
+
+
+def check_new_folder(folder: Path) -> None:
+    """Raise `InputError` if a run lives in `folder`."""
+    if (folder / "config.yaml").exists():
+        raise InputError(
+            f"{folder} holds a run already. Go on with it: spikescan train --resume {folder}; "
+            f"or name another folder: --run FOLDER."
+        )
+
+
+def start_folder(folder: Path, experiment: Experiment) -> None:
+    """Make or go on with a run folder: write what does not change from epoch to epoch."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "environment.json", json.dumps(describe_environment(), indent=2) + "\n")
+    write_text(folder / "config.yaml", to_yaml(experiment))

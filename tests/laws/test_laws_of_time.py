@@ -1,0 +1,104 @@
+"""Laws 1 and 2: one pass, any split and single steps agree, in value and gradient; the past does not see the future."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from law_cases import (
+    CASES,
+    NEURONS,
+    STREAMABLE,
+    assert_same,
+    assert_same_state,
+    cuts_for,
+    flagged,
+    inputs,
+    normal,
+    run_in_pieces,
+    tensors,
+)
+
+from spikescan.errors import InputError
+
+
+def by_name(cases):
+    return pytest.mark.parametrize("case", cases, ids=lambda case: case.name)
+
+
+@by_name(STREAMABLE)
+@given(data=st.data())
+def test_any_split_equals_one_pass(case, data):
+    x = data.draw(inputs(case)).tensor(case.dtype)
+    module = case.module(x)
+    with torch.no_grad():
+        y, state = module(x)
+        y_pieces, state_pieces = run_in_pieces(module, x, data.draw(cuts_for(x)))
+    assert_same(y_pieces, y, exact=case.exact, what="output")
+    assert_same_state(state_pieces, state, exact=case.exact)
+
+
+@by_name(STREAMABLE)
+@given(data=st.data())
+def test_gradients_flow_through_the_carried_state(case, data):
+    x = data.draw(inputs(case)).tensor(torch.float64)
+    cuts = data.draw(cuts_for(x))
+    whole = gradients(case, x, [(0, len(x), False)])
+    pieces = gradients(case, x, cuts)
+    assert whole.keys() == pieces.keys()
+    for name, gradient in whole.items():
+        assert_same(pieces[name], gradient, exact=False, what=f"gradient of {name}")
+
+
+def gradients(case, x, cuts):
+    """Of a random projection of outputs and final state, with respect to the input and each parameter, by name."""
+    module = case.module(x)
+    leaf = x.clone().requires_grad_()
+    y, state = run_in_pieces(module, leaf, cuts)
+    reals = [y] + [tensor for tensor in tensors(state) if tensor.is_floating_point() and tensor.requires_grad]
+    loss = sum((normal(real.shape, seed, real.dtype) * real).sum() for seed, real in enumerate(reals))
+    named = {"x": leaf} | dict(module.named_parameters())
+    found = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
+    return {
+        name: torch.zeros_like(tensor) if gradient is None else gradient
+        for (name, tensor), gradient in zip(named.items(), found, strict=True)
+    }
+
+
+@by_name(flagged("causal", True))
+@given(data=st.data())
+def test_the_past_does_not_see_the_future(case, data):
+    x = data.draw(inputs(case)).tensor(case.dtype)
+    now = data.draw(st.integers(0, len(x)))
+    module = case.module(x)
+    other = torch.cat([x[:now], normal(x[now:].shape, 99, x.dtype)])
+    with torch.no_grad():
+        assert_same(module(other)[0][:now], module(x)[0][:now], exact=case.exact, what="output")
+
+
+@by_name(flagged("causal", False))
+def test_what_says_that_it_is_not_causal_is_not(case):
+    x = case.input(7, dtype=torch.float64).requires_grad_()
+    y, _ = case.module(x)(x)
+    (gradient,) = torch.autograd.grad(y[0].sum(), x)
+    assert gradient[1:].abs().sum() > 0
+
+
+@by_name(flagged("streamable", False))
+def test_what_cannot_stream_says_so(case):
+    x = case.input(7)
+    with pytest.raises(InputError, match=r"\w+"):
+        case.module(x).step(x[0])
+
+
+@by_name(NEURONS)
+def test_neurons_fire_here(case):
+    """Else the laws would hold for a neuron that is always silent."""
+    y, _ = case.module(x := normal((63, 3, 17), 0, case.dtype))(x)
+    assert 0 < y.count_nonzero() < y.numel()
+
+
+@by_name(CASES)
+def test_every_module_has_a_gradient_here(case):
+    x = case.input(9, dtype=torch.float64)
+    found = gradients(case, x, [(0, len(x), False)])
+    assert all(gradient.abs().sum() > 0 for gradient in found.values()), found.keys()

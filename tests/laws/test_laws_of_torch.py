@@ -1,0 +1,136 @@
+"""Laws 5 and 6: backends agree, and what every torch module can do works."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from law_cases import CASES, NEURONS, STREAMABLE, assert_same, assert_same_state, model, neuron, normal, tensors
+
+from spikescan import ops
+
+everything = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+def run_with_gradients(module, x):
+    """Output, state tensors and each gradient, by name."""
+    leaf = x.clone().requires_grad_()
+    y, state = module(leaf)
+    reals = [tensor for tensor in [y, *tensors(state)] if tensor.requires_grad]
+    loss = sum((normal(real.shape, seed, real.dtype) * real).sum() for seed, real in enumerate(reals))
+    named = {"x": leaf} | dict(module.named_parameters())
+    gradients = torch.autograd.grad(loss, list(named.values()))
+    return (
+        {"output": y}
+        | {f"state {index}": tensor for index, tensor in enumerate(tensors(state))}
+        | {f"gradient of {name}": gradient for name, gradient in zip(named, gradients, strict=True)}
+    )
+
+
+@pytest.mark.parametrize("case", NEURONS, ids=lambda case: case.name)
+@pytest.mark.parametrize("shape", [(0, 2, 3), (1, 1, 1), (63, 3, 17), (127, 2, 3, 2, 2)], ids=str)
+def test_the_cpu_kernels_equal_the_reference(case, shape):
+    x = normal(shape, 0, torch.float64)
+    module = case.module(x)
+    with ops.backend("reference"):
+        expected = run_with_gradients(module, x)
+    with ops.backend("cpu"):
+        got = run_with_gradients(module, x)
+    assert got.keys() == expected.keys()
+    for name in expected:
+        assert_same(got[name], expected[name], exact=False, what=name)
+
+
+# Said by the compiler itself about a carried state, which is no leaf.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+@everything
+def test_compiles_as_one_graph(case):
+    x = case.input().requires_grad_()
+    module = case.module(x)
+    torch.compiler.reset()
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    y, state = compiled(x)
+    expected, expected_state = module(x)
+    assert_same(y, expected, exact=case.exact, what="output")
+    assert_same_state(state, expected_state, exact=case.exact)
+    compiled(x, state)[0].sum().backward()
+
+
+@pytest.mark.parametrize("case", STREAMABLE, ids=lambda case: case.name)
+def test_step_compiles_as_one_graph(case):
+    x = case.input()
+    module = case.module(x)
+    torch.compiler.reset()
+    step = torch.compile(module.step, fullgraph=True, backend="aot_eager")
+    with torch.no_grad():
+        y, state = step(x[0])
+        y_next, _ = step(x[1], state)
+        expected, _ = module(x[:2])
+    assert_same(torch.stack([y, y_next]), expected, exact=case.exact, what="output")
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # inductor's own
+@pytest.mark.parametrize("case", [neuron("dsn"), model("mlp")], ids=lambda case: case.name)
+def test_compiles_with_inductor(case):
+    x = case.input(dtype=torch.float64)
+    module = case.module(x)
+    torch.compiler.reset()
+    y, _ = torch.compile(module, fullgraph=True)(x)
+    assert_same(y, module(x)[0], exact=False, what="output")
+
+
+# nn.RMSNorm is slower, not wrong, on what autocast hands it.
+@pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
+@everything
+def test_runs_under_autocast(case):
+    x = case.input(dtype=torch.float32)
+    module = case.module(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y, state = module(x.requires_grad_())
+    assert all(tensor.dtype in (torch.float32, torch.int64) for tensor in tensors(state))
+    y.float().square().sum().backward()
+    assert x.grad.isfinite().all()
+
+
+COPIES = {
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda module: pickle.loads(pickle.dumps(module)),
+}
+
+
+@everything
+@pytest.mark.parametrize("duplicate", COPIES.values(), ids=COPIES.keys())
+def test_copies_are_equal_and_apart(case, duplicate):
+    x = case.input(dtype=torch.float32)
+    module = case.module(x)
+    y, _ = module(x)
+    other = duplicate(module)
+    assert torch.equal(other(x)[0], y)
+    for parameter in other.parameters():
+        parameter.data.zero_()
+    assert torch.equal(module(x)[0], y)
+
+
+@everything
+def test_states_are_pickled(case):
+    x = case.input(dtype=torch.float32)
+    module = case.module(x)
+    _, state = module(x)
+    assert_same_state(pickle.loads(pickle.dumps(state)), state, exact=True)
+
+
+@everything
+def test_state_dict_carries_everything(case):
+    x = case.input(dtype=torch.float32)
+    module, other = case.module(x, seed=0), case.module(x, seed=1)
+    other.load_state_dict(module.state_dict())
+    assert torch.equal(other(x)[0], module(x)[0])
+
+
+@everything
+def test_moves_to_float64(case):
+    x = case.input(dtype=torch.float32)
+    module = case.module(x).to(torch.float64)
+    y, state = module(x.double())
+    assert y.dtype == torch.float64
+    assert all(tensor.dtype in (torch.float64, torch.int64) for tensor in tensors(state))
