@@ -1,0 +1,92 @@
+"""spikescan: train spiking neural networks in parallel over time, run them step by step, with the same spikes."""
+
+from spikescan import ops
+from spikescan.errors import BackendError, CheckpointError, DataError, InputError
+from spikescan.firing import (
+    ATan,
+    Binary,
+    Integer,
+    MultiGaussian,
+    Rectangular,
+    Sigmoid,
+    Triangular,
+    from_thermometer,
+    to_thermometer,
+)
+from spikescan.layers import (
+    LastReadout,
+    LeakyReadout,
+    MaxReadout,
+    PerStep,
+    RateReadout,
+    Residual,
+    Sequential,
+    final_step,
+)
+from spikescan.models import create_model, list_models
+from spikescan.neurons import (
+    DSN,
+    IF,
+    LIF,
+    PSN,
+    MaskedPSN,
+    ParametricLIF,
+    SlidingPSN,
+    State,
+    Temporal,
+    create_neuron,
+    detach,
+    list_neurons,
+    map_state,
+)
+from spikescan.ops import backend, backend_report, linear_recurrence, retain_freed_memory
+from spikescan.streaming import Streams, stream
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DSN",
+    "IF",
+    "LIF",
+    "PSN",
+    "ATan",
+    "BackendError",
+    "Binary",
+    "CheckpointError",
+    "DataError",
+    "InputError",
+    "Integer",
+    "LastReadout",
+    "LeakyReadout",
+    "MaskedPSN",
+    "MaxReadout",
+    "MultiGaussian",
+    "ParametricLIF",
+    "PerStep",
+    "RateReadout",
+    "Rectangular",
+    "Residual",
+    "Sequential",
+    "Sigmoid",
+    "SlidingPSN",
+    "State",
+    "Streams",
+    "Temporal",
+    "Triangular",
+    "__version__",
+    "backend",
+    "backend_report",
+    "create_model",
+    "create_neuron",
+    "detach",
+    "final_step",
+    "from_thermometer",
+    "linear_recurrence",
+    "list_models",
+    "list_neurons",
+    "map_state",
+    "ops",
+    "retain_freed_memory",
+    "stream",
+    "to_thermometer",
+]

@@ -190,10 +190,16 @@ def _check_streamable(model: Temporal) -> None:
         raise InputError(
             f"stream: {type(model).__name__} is not a temporal module; wrap it, as in spikescan.Sequential(model)."
         )
-    for name, part in model.named_modules():
-        inner = [child for child in part.children() if isinstance(child, Temporal) and not child.streamable]
-        if isinstance(part, Temporal) and not part.streamable and not inner:
-            raise InputError(f"stream: {name} {type(part).__name__}")
+    if model.streamable:
+        return
+    # A composition comes before its parts, so the last one is the neuron or layer itself.
+    *_, (name, part) = (
+        (name, part) for name, part in model.named_modules() if isinstance(part, Temporal) and not part.streamable
+    )
+    try:
+        part.step(torch.empty(1, 1))
+    except InputError as reason:  # its own words: why not, and what to use instead
+        raise InputError(f"stream: {name or 'the model'} cannot run step by step. {reason}") from reason
 
 
 def _check_evaluating(model: Temporal) -> None:

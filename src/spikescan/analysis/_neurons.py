@@ -4,6 +4,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from spikescan.firing import Binary, Integer
 from spikescan.neurons.base import State, Temporal
 
 __all__ = ["Spiking", "Traceable", "spiking_neurons", "thresholds"]
@@ -35,9 +36,9 @@ def spiking_neurons(model: nn.Module) -> dict[str, Temporal]:
 
 def thresholds(neuron: Temporal) -> list[float]:
     """The membranes at which the number of spikes changes; empty where they are not known."""
-    firing = neuron.firing if isinstance(neuron, Spiking) else None
-    if hasattr(firing, "levels"):
-        return [level + 0.5 for level in range(firing.levels)]
-    if hasattr(firing, "threshold"):
-        return [float(firing.threshold)]
+    match getattr(neuron, "firing", None):
+        case Integer(levels=levels):
+            return [level + 0.5 for level in range(levels)]
+        case Binary(threshold=threshold):
+            return [threshold]
     return []

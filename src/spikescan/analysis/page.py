@@ -2,20 +2,15 @@
 
 import base64
 import html
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from spikescan.analysis.theme import DARK, LIGHT, Theme, svg
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["entries", "fold", "grid", "page", "picture", "section", "table", "text", "tiles", "verdict"]
-
-
-def text(value: object) -> str:
-    """`value` as text that cannot be taken for HTML."""
-    return html.escape(str(value))
+__all__ = ["Draw", "entries", "fold", "grid", "page", "picture", "remark", "section", "table", "tiles", "verdict"]
 
 
 def page(title: str, subtitle: str, sections: Iterable[str]) -> str:
@@ -24,8 +19,8 @@ def page(title: str, subtitle: str, sections: Iterable[str]) -> str:
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f"<title>{text(title)}</title>\n<style>\n{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f'<header><h1>{text(title)}</h1><p class="quiet">{text(subtitle)}</p></header>\n'
+        f"<title>{_text(title)}</title>\n<style>\n{_STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f'<header><h1>{_text(title)}</h1><p class="quiet">{_text(subtitle)}</p></header>\n'
         + "\n".join(sections)
         + "\n</main>\n</body>\n</html>\n"
     )
@@ -33,13 +28,13 @@ def page(title: str, subtitle: str, sections: Iterable[str]) -> str:
 
 def section(heading: str, *parts: str) -> str:
     """Parts, which are HTML, under a heading."""
-    return f"<section>\n<h2>{text(heading)}</h2>\n" + "\n".join(parts) + "\n</section>"
+    return f"<section>\n<h2>{_text(heading)}</h2>\n" + "\n".join(parts) + "\n</section>"
 
 
 def tiles(numbers: Iterable[tuple[str, str, str]]) -> str:
     """Large numbers side by side: of each a name, the number, and a remark."""
     cells = (
-        f'<div class="tile"><dt>{text(name)}</dt><dd>{text(number)}<small>{text(remark)}</small></dd></div>'
+        f'<div class="tile"><dt>{_text(name)}</dt><dd>{_text(number)}<small>{_text(remark)}</small></dd></div>'
         for name, number, remark in numbers
     )
     return f'<dl class="tiles">{"".join(cells)}</dl>'
@@ -50,30 +45,39 @@ def verdict(good: bool, statement: str, explanation: str) -> str:
     kind, mark, spoken = ("good", "✓", "holds") if good else ("bad", "✗", "fails")
     return (
         f'<div class="verdict {kind}"><span class="mark" role="img" aria-label="{spoken}">{mark}</span>'
-        f"<div><strong>{text(statement)}</strong><p>{text(explanation)}</p></div></div>"
+        f"<div><strong>{_text(statement)}</strong><p>{_text(explanation)}</p></div></div>"
     )
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], caption: str) -> str:
     """A table whose first column names the row."""
-    head = "".join(f'<th scope="col">{text(column)}</th>' for column in columns)
+    head = "".join(f'<th scope="col">{_text(column)}</th>' for column in columns)
     body = "".join(
-        f'<tr><th scope="row">{text(name)}</th>{"".join(f"<td>{text(value)}</td>" for value in values)}</tr>'
+        f'<tr><th scope="row">{_text(name)}</th>{"".join(f"<td>{_text(value)}</td>" for value in values)}</tr>'
         for name, *values in rows
     )
     return (
-        f'<div class="scroll"><table><caption>{text(caption)}</caption>'
+        f'<div class="scroll"><table><caption>{_text(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
 def entries(values: Mapping[str, object]) -> str:
     """Names and values, those of nested mappings as ``outer.inner``."""
-    rows = "".join(f'<tr><th scope="row">{text(name)}</th><td>{text(value)}</td></tr>' for name, value in _flat(values))
+    rows = "".join(
+        f'<tr><th scope="row">{_text(name)}</th><td>{_text(value)}</td></tr>' for name, value in _flat(values)
+    )
     return f'<div class="scroll"><table class="entries"><tbody>{rows}</tbody></table></div>'
 
 
-def picture(draw: Callable[[Theme], "Figure"], description: str, caption: str = "", *, wide: bool = False) -> str:
+class Draw(Protocol):
+    """A picture that only waits for its colours."""
+
+    def __call__(self, *, theme: Theme) -> "Figure":
+        """Draw it."""
+
+
+def picture(draw: Draw, description: str, caption: str = "", *, wide: bool = False) -> str:
     """A figure drawn for light and for dark pages, of which the browser shows the one that fits.
 
     Args:
@@ -83,12 +87,17 @@ def picture(draw: Callable[[Theme], "Figure"], description: str, caption: str = 
         wide: keeps a readable width on a narrow screen, where the reader scrolls sideways.
     """
     figure = (
-        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{_embed(draw(DARK))}">'
-        f'<img src="{_embed(draw(LIGHT))}" alt="{text(description)}"></picture>'
+        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{_embed(draw(theme=DARK))}">'
+        f'<img src="{_embed(draw(theme=LIGHT))}" alt="{_text(description)}"></picture>'
     )
     # What can scroll must be reachable from the keyboard.
     body = f'<div class="scroll wide" tabindex="0">{figure}</div>' if wide else figure
-    return f"<figure>{body}{f'<figcaption>{text(caption)}</figcaption>' if caption else ''}</figure>"
+    return f"<figure>{body}{f'<figcaption>{_text(caption)}</figcaption>' if caption else ''}</figure>"
+
+
+def remark(words: str) -> str:
+    """A quiet sentence."""
+    return f'<p class="quiet">{_text(words)}</p>'
 
 
 def grid(parts: Iterable[str]) -> str:
@@ -98,11 +107,16 @@ def grid(parts: Iterable[str]) -> str:
 
 def fold(summary: str, body: str, *, is_open: bool) -> str:
     """`body`, which is HTML, behind a line to click on."""
-    return f"<details{' open' if is_open else ''}><summary>{text(summary)}</summary>{body}</details>"
+    return f"<details{' open' if is_open else ''}><summary>{_text(summary)}</summary>{body}</details>"
 
 
 def _embed(figure: "Figure") -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg(figure).encode()).decode()
+
+
+def _text(value: object) -> str:
+    """`value` as text that cannot be taken for HTML."""
+    return html.escape(str(value))
 
 
 def _flat(values: Mapping[str, object], prefix: str = "") -> Iterable[tuple[str, object]]:
@@ -134,10 +148,11 @@ p { margin: 0.25rem 0 0; max-width: 75ch; }
 .quiet, figcaption, caption, small, dt { color: var(--quiet); }
 section { background: var(--paper); border: 1px solid var(--line); border-radius: 12px; padding: 1.25rem 1.5rem;
   margin: 0 0 1.25rem; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(155px, 1fr)); gap: 0.75rem; margin: 0 0 1.25rem; }
-.tile { background: var(--paper); border: 1px solid var(--line); border-radius: 12px; padding: 0.9rem 1.1rem; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(135px, 1fr)); gap: 0.75rem;
+  margin: 0 0 1.25rem; }
+.tile { background: var(--paper); border: 1px solid var(--line); border-radius: 12px; padding: 0.8rem 1rem; }
 .tile dt { font-size: 0.85rem; }
-.tile dd { margin: 0; font-size: 1.75rem; font-weight: 650; line-height: 1.25; font-variant-numeric: tabular-nums; }
+.tile dd { margin: 0; font-size: 1.5rem; font-weight: 650; line-height: 1.25; font-variant-numeric: tabular-nums; }
 .tile small { display: block; font-size: 0.8rem; font-weight: 400; line-height: 1.35; }
 .verdict { display: flex; gap: 1rem; align-items: flex-start; border-radius: 10px; padding: 1rem 1.25rem;
   margin-bottom: 1rem; }
@@ -149,8 +164,8 @@ section { background: var(--paper); border: 1px solid var(--line); border-radius
 figure { margin: 0; }
 figcaption { font-size: 0.9rem; margin-top: 0.5rem; max-width: 85ch; }
 picture, img { display: block; width: 100%; height: auto; }
-.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 330px), 1fr)); gap: 1.25rem; }
-.grid + figure, figure + .scroll, .scroll + .scroll, .scroll + figure { margin-top: 1.25rem; }
+.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 1.25rem; align-items: start; }
+section > figure + figure, .grid + p, figure + .scroll, .scroll + .scroll, .scroll + figure { margin-top: 1.25rem; }
 .scroll { overflow-x: auto; }
 .wide img { min-width: 720px; }
 table { border-collapse: collapse; width: 100%; font-size: 0.92rem; font-variant-numeric: tabular-nums; }
@@ -159,6 +174,7 @@ th, td { padding: 0.35rem 1rem 0.35rem 0; text-align: right; border-bottom: 1px 
   vertical-align: top; }
 thead th { color: var(--quiet); }
 th:first-child, .entries td { text-align: left; }
+th:last-child, td:last-child { padding-right: 0; }
 .entries th { color: var(--quiet); width: 1%; padding-right: 2rem; }
 .entries td { overflow-wrap: anywhere; }
 details { border-top: 1px solid var(--line); padding: 0.6rem 0; }
@@ -167,7 +183,7 @@ summary:focus-visible, .scroll:focus-visible { outline: 2px solid var(--accent);
 @media (max-width: 600px) {
   main { padding: 1rem 0.6rem 3rem; }
   section { padding: 1rem; }
-  .tile dd { font-size: 1.4rem; }
+  .tile:last-child:nth-child(odd) { grid-column: span 2; }
 }
 @media print { section, .tile { break-inside: avoid; } body { background: none; } }
 """

@@ -101,8 +101,8 @@ def activity(
         theme: the colours.
     """
     steps = int(recording.lengths[sample])
-    with theme.figure(11.0, 2.9 + 2.1 * len(recording.layers)) as figure:
-        (top, beside), *middle, (bottom, _) = _rows(figure, [0.9, *[1.7] * len(recording.layers), 1.2], steps)
+    with theme.figure(11.0, 2.9 + 3.0 * len(recording.layers)) as figure:
+        (top, beside), *middle, (bottom, _) = _rows(figure, [0.9, *[2.6] * len(recording.layers), 1.2], steps)
         _draw_input(top, recording.x[:steps, sample], theme)
         if image is not None:
             _draw_image(beside, image, theme)
@@ -154,7 +154,7 @@ def firing_rates(rates: Mapping[str, FiringRate], *, theme: Theme = LIGHT) -> "F
     with theme.figure(11.0, 0.75 * len(rates) + 0.8) as figure:
         axes = figure.subplots()
         for row, rate in enumerate(rates.values()):
-            values = rate.per_neuron.flatten().sort().values.tolist()
+            values = _spread(rate.per_neuron.flatten(), 1000).tolist()
             # Neighbours in rank are set apart, so that equal rates do not hide each other.
             heights = [row + 0.28 * math.sin(2.4 * rank) for rank in range(len(values))]
             axes.scatter(values, heights, s=9, color=theme.first, alpha=0.55, linewidth=0)
@@ -310,7 +310,7 @@ def _draw_raster(
     side.stairs(spikes.mean(0).tolist(), range(neurons + 1), orientation="horizontal", fill=True, color=theme.first)
     side.set_ylim(neurons, 0)
     side.set_xlim(left=0)
-    side.set_title("spikes a step", fontsize=7)
+    side.set_title("mean", fontsize=7)
     side.tick_params(labelleft=False, left=False)
     side.locator_params(axis="x", nbins=2)
 
@@ -411,6 +411,12 @@ def _by_decay(layer: LayerRecording, steps: int, sample: int) -> Tensor | None:
 def _series(values: Tensor, neuron: int, steps: int, sample: int) -> Tensor:
     """One neuron (of the flattened ``[C, *]``) over time, ``[T]``."""
     return values[:steps, sample].flatten(1)[:, neuron].float().cpu()
+
+
+def _spread(values: Tensor, count: int) -> Tensor:
+    """The values sorted, or `count` of them at even ranks if there are more."""
+    ranks = torch.linspace(0, len(values) - 1, min(count, len(values))).long()
+    return values.cpu().sort().values[ranks]
 
 
 def _thin(spikes: Tensor, columns: int = 2000, rows: int = 400) -> Tensor:

@@ -27,14 +27,10 @@ class Command:
 
 
 COMMANDS = {
-    "train": Command(
-        "train RECIPE", "train a recipe: a name (spikescan list recipes) or a YAML file", "spikescan.cli.train"
-    ),
+    "train": Command("train RECIPE", "train a recipe: a name (see list recipes) or a YAML file", "spikescan.cli.train"),
     "eval": Command("eval RUN", "loss, score and firing rates of a run on the test split", "spikescan.cli.evaluate"),
     "check": Command("check RUN", "hold the parallel pass against chunks and single steps", "spikescan.cli.check"),
-    "stream": Command(
-        "stream RUN", "read time steps from a file or stdin, print the output of each", "spikescan.cli.stream"
-    ),
+    "stream": Command("stream RUN", "read time steps from a file or stdin, print each output", "spikescan.cli.stream"),
     "report": Command("report RUN", "write report.html into the run folder", "spikescan.cli.report"),
     "demo": Command("demo", "train the recipe smnist, check it pixel by pixel, write the report", "spikescan.cli.demo"),
     "list": Command("list KIND", "names and options: neurons, models, recipes, data, ...", "spikescan.cli.listing"),

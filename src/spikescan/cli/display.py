@@ -14,7 +14,7 @@ __all__ = ["show"]
 def show(console: Console, events: Iterable[Event], epochs: int) -> None:
     """Draw a bar over the whole run and print a line for each epoch; where there is no terminal, the lines alone."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[numbers]}"))
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("starting", total=None, numbers="")
         for event in events:
             match event:

@@ -18,9 +18,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("kind", help=", ".join(_KINDS))
     kind = parse(parser, arguments)["kind"]
     if kind not in _KINDS:
-        raise InputError(
-            f"There is nothing to list by the name {kind!r}. {nearest(kind, _KINDS)}Known: {', '.join(_KINDS)}."
-        )
+        raise InputError(f"There is no list of {kind!r}. {nearest(kind, _KINDS)}Known: {', '.join(_KINDS)}.")
     console = Console(highlight=False, markup=False)
     for name, summary, choices in _KINDS[kind]():
         console.print(f"{name}: {summary}", soft_wrap=True)
@@ -37,13 +35,21 @@ def _rows(names: list[str], find: Callable[[str], Callable[..., Any]], skip: tup
 
 
 def _neurons() -> list[Row]:
-    from spikescan.neurons.registry import list_neurons, neuron_type
+    from spikescan.neurons.registry import list_neurons, neuron_class
 
-    return _rows(list_neurons(), neuron_type, skip=("channels", "time_steps"))
+    def limits(name: str) -> str:
+        neuron = neuron_class(name)
+        known = {"not causal": not neuron.causal, "no step": not neuron.streamable, "fixed T": neuron.length_bound}
+        given = [words for words, holds in known.items() if holds]
+        return f" [{', '.join(given)}]" if given else ""
+
+    rows = _rows(list_neurons(), neuron_class, skip=("channels", "time_steps"))
+    return [(name, summary + limits(name), choices) for name, summary, choices in rows]
 
 
 def _models() -> list[Row]:
-    from spikescan.models.registry import list_models, model_builder
+    from spikescan.models.registry import list_models
+    from spikescan.training.build import model_builder
 
     return _rows(list_models(), model_builder, skip=("inputs", "outputs", "neuron"))
 

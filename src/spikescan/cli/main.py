@@ -70,7 +70,7 @@ def _help() -> str:
             "",
             *lines,
             "",
-            "spikescan COMMAND --help shows its options. --debug, or SPIKESCAN_DEBUG=1, shows the traceback of an error.",
+            "spikescan COMMAND --help shows its options. --debug (or SPIKESCAN_DEBUG=1) shows tracebacks.",
             "",
         ]
     )

@@ -33,4 +33,4 @@ def parse(parser: ArgumentParser, arguments: list[str], *, defaults: bool = True
         unknown = re.search(r"unrecognized arguments: --([\w.]+)", message)
         known = [action.dest for action in parser._actions]  # argparse has no public list of them
         hint = f" {nearest(unknown[1], known)}See {parser.prog} --help." if unknown else f" See {parser.prog} --help."
-        raise InputError(f"{parser.prog}: {message.removeprefix('Parser key ')}.{hint}") from error
+        raise InputError(f"{message.removeprefix('Parser key ')}.{hint}") from error

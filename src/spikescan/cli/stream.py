@@ -40,7 +40,7 @@ def _from_file(path: Path, channels: int) -> Iterator[Tensor]:
         values = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise DataError(
-            f"{path} is no .npy file ({error}). numpy.save makes one of an array [T, {channels}]."
+            f"{path} is no .npy file ({error}). numpy.save writes one, of shape [T, {channels}]."
         ) from error
     if not isinstance(values, np.ndarray) or not np.issubdtype(values.dtype, np.number):
         raise DataError(f"{path} holds no array of numbers; expected one of shape [T, {channels}].")

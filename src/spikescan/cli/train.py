@@ -31,15 +31,13 @@ def run(arguments: list[str]) -> int:
     recipe, folder, resume = given.pop("recipe", None), given.pop("run", None), given.pop("resume", None)
     if resume is not None:
         if recipe is not None or folder is not None:
-            raise InputError(
-                "--resume RUN goes on with the recipe of that run, in its folder: leave RECIPE and --run out."
-            )
+            raise InputError("--resume RUN takes recipe and folder from that run: leave RECIPE and --run out.")
         experiment = experiment_from(merge(asdict(read_experiment(Path(resume))), given))
         train_and_show(experiment, Path(resume), resume=True)
         return 0
     if recipe is None:
         raise InputError(
-            f"spikescan train needs a recipe: {', '.join(list_recipes())}, or a YAML file; or --resume RUN."
+            f"spikescan train needs a recipe ({', '.join(list_recipes())}, or a YAML file) or --resume RUN."
         )
     experiment = load_recipe(recipe, given)
     train_and_show(experiment, Path(folder) if folder else default_folder(recipe), resume=False)
@@ -67,7 +65,9 @@ def train_and_show(experiment: Experiment, folder: Path, *, resume: bool) -> Non
     except KeyboardInterrupt:
         if (folder / "config.yaml").exists():
             console.print(
-                f"Stopped; finished epochs are kept. Go on: spikescan train --resume {folder}", highlight=False
+                f"Stopped; finished epochs are kept. Go on: spikescan train --resume {folder}",
+                highlight=False,
+                soft_wrap=True,
             )
         raise
-    console.print(f"Run folder: {folder}", highlight=False)
+    console.print(f"Run folder: {folder}", highlight=False, soft_wrap=True)

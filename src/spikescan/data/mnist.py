@@ -153,7 +153,8 @@ def _read_official(folder: Path, key: str) -> np.ndarray:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # numpy leaves a file that it cannot read open; this one it need not close.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {key: archive[key] for key in _NPZ_KEYS}
     except KeyError as error:
         raise DataError(f"{path} lacks an array: {error.args[0]}. It needs {', '.join(_NPZ_KEYS)}.") from None

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from spikescan import ops
 from spikescan.errors import InputError
 from spikescan.layers._lengths import at_last_valid, zero_padding
-from spikescan.neurons.base import State, Temporal, check_state
-from spikescan.ops._checks import check_lengths, compute_dtype
+from spikescan.neurons.base import State, Temporal, at_rest, check_channels, check_state, no_weight_decay
+from spikescan.ops._checks import check_lengths
 
 __all__ = [
     "LastReadout",
@@ -52,14 +52,9 @@ class RateReadout(Temporal):
         taken = time_steps if lengths is None else lengths
         return zero_padding(means, lengths), RateState(at_last_valid(totals, total, lengths), steps + taken)
 
-    def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """One step, ``[B, C, *]`` to ``[B, C, *]``."""
-        y, state = self(x_t.unsqueeze(0), state)
-        return y.squeeze(0), state
-
     def initial_state(self, x_t: Tensor) -> RateState:
         """Nothing summed."""
-        return RateState(_like(x_t, 0.0), torch.zeros(len(x_t), dtype=torch.int64, device=x_t.device))
+        return RateState(at_rest(x_t), torch.zeros(len(x_t), dtype=torch.int64, device=x_t.device))
 
 
 class MaxState(NamedTuple):
@@ -82,14 +77,9 @@ class MaxReadout(Temporal):
         maxima = values.cummax(0).values[1:]
         return zero_padding(maxima, lengths), MaxState(at_last_valid(maxima, maximum, lengths))
 
-    def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """One step, ``[B, C, *]`` to ``[B, C, *]``."""
-        y, state = self(x_t.unsqueeze(0), state)
-        return y.squeeze(0), state
-
     def initial_state(self, x_t: Tensor) -> MaxState:
         """Minus infinity."""
-        return MaxState(_like(x_t, -math.inf))
+        return MaxState(torch.full_like(at_rest(x_t), -math.inf))
 
 
 class LeakyState(NamedTuple):
@@ -121,29 +111,20 @@ class LeakyReadout(Temporal):
             )
         self.channels = channels
         # sigmoid(log(tau - 1)) = 1 - 1 / tau
-        self.decay_logit = nn.Parameter(torch.full((channels,), math.log(tau - 1.0)))
-        self.decay_logit.no_weight_decay = True
+        self.decay_logit = no_weight_decay(nn.Parameter(torch.full((channels,), math.log(tau - 1.0))))
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """See `Temporal.forward`."""
-        if x.dim() < 3 or x.shape[2] != self.channels:
-            raise InputError(
-                f"LeakyReadout({self.channels}) was given x {list(x.shape)}; expected [T, B, {self.channels}, *]."
-            )
+        check_channels(self, x, 2, self.channels)
         (membrane,) = _started(self, x, state)
         logit = self.decay_logit.to(membrane.dtype).view(-1, *_ones(x)[1:])
         drive = logit.neg().sigmoid() * zero_padding(x, lengths).to(membrane.dtype)
         membranes, _ = ops.linear_recurrence(logit.sigmoid(), drive, membrane)
         return zero_padding(membranes, lengths), LeakyState(at_last_valid(membranes, membrane, lengths))
 
-    def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """One step, ``[B, C, *]`` to ``[B, C, *]``."""
-        y, state = self(x_t.unsqueeze(0), state)
-        return y.squeeze(0), state
-
     def initial_state(self, x_t: Tensor) -> LeakyState:
         """Zero."""
-        return LeakyState(_like(x_t, 0.0))
+        return LeakyState(at_rest(x_t))
 
     def extra_repr(self) -> str:
         """The arguments, for ``print(module)``."""
@@ -158,12 +139,6 @@ class LastReadout(Temporal):
         if state is not None:
             check_state("LastReadout", state, ())
         return zero_padding(x, lengths), ()
-
-    def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """``x_t``."""
-        if state is not None:
-            check_state("LastReadout", state, ())
-        return x_t, ()
 
     def initial_state(self, x_t: Tensor) -> State:
         """``()``."""
@@ -183,11 +158,6 @@ def _started(readout: Temporal, x: Tensor, state: State | None) -> State:
         return rest
     check_state(type(readout).__name__, state, rest)
     return state
-
-
-def _like(x_t: Tensor, value: float) -> Tensor:
-    """State for input like x_t: float32 at least, so that sums do not round away, also under autocast."""
-    return torch.full_like(x_t, value, dtype=compute_dtype(x_t))
 
 
 def _ones(x: Tensor) -> list[int]:

@@ -9,7 +9,16 @@ from torch import Tensor, nn
 
 from spikescan.errors import InputError
 
-__all__ = ["State", "Temporal", "check_state", "detach", "map_state"]
+__all__ = [
+    "State",
+    "Temporal",
+    "at_rest",
+    "check_channels",
+    "check_state",
+    "detach",
+    "map_state",
+    "no_weight_decay",
+]
 
 # A NamedTuple of tensors, or a (nested) tuple of those; `()` for a part without state. Axis 0 of each tensor is the batch.
 State = Any
@@ -47,13 +56,57 @@ class Temporal(nn.Module, ABC):
             The output ``[T, B, C', *]`` and the state after the last step.
         """
 
-    @abstractmethod
     def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Run one time step: ``x_t`` is ``[B, C, *]``; returns the output ``[B, C', *]`` and the next state."""
+        """Run one time step: ``x_t`` is ``[B, C, *]``; returns the output ``[B, C', *]`` and the next state.
+
+        It is the parallel run at T = 1: the same code, so the same bits.
+        """
+        y, state = self.forward(x_t.unsqueeze(0), state)
+        return y.squeeze(0), state
 
     @abstractmethod
     def initial_state(self, x_t: Tensor) -> State:
         """The state at rest for input like ``x_t`` (``[B, C, *]``)."""
+
+
+    def unpack(self, state: State | None, kind: type) -> tuple[Any, ...]:
+        """The fields of a state of the NamedTuple `kind`; as many None as it has fields where there is no state.
+
+        Raises:
+            InputError: the state is of another module.
+        """
+        if state is None:
+            return (None,) * len(kind._fields)  # type: ignore[attr-defined]
+        if not isinstance(state, kind):
+            name = type(self).__name__
+            raise InputError(
+                f"{name} was given a state of type {type(state).__name__}, but its own is {kind.__name__}. "
+                f"Pass the state that an earlier call of this {name} returned, or None to start at rest."
+            )
+        return tuple(state)
+
+
+def at_rest(x_t: Tensor, *before: int) -> Tensor:
+    """Zeros for input like ``x_t [B, C, *]``: ``[B, *before, C, *]``, float32 (float64 for float64 input)."""
+    dtype = torch.float64 if x_t.dtype == torch.float64 else torch.float32
+    return x_t.new_zeros((x_t.shape[0], *before, *x_t.shape[1:]), dtype=dtype)
+
+
+def no_weight_decay(parameter: nn.Parameter) -> nn.Parameter:
+    """Mark a decay, a threshold or a time constant: pulling it to zero would change what it means."""
+    parameter.no_weight_decay = True  # type: ignore[attr-defined]
+    return parameter
+
+
+def check_channels(module: nn.Module, x: Tensor, axis: int, channels: int) -> None:
+    """Raise unless axis 2 of ``x [T, B, C, *]`` (1 for one step) has as many channels as the module."""
+    if x.ndim <= axis or x.shape[axis] != channels:
+        shape = "[T, B, C, *]" if axis == 2 else "[B, C, *]"
+        name = type(module).__name__
+        raise InputError(
+            f"{name}({channels}) was given {list(x.shape)}, expected {shape} with C = {channels}. "
+            f"Time is the first axis and the batch the second; a single sample is x.unsqueeze(1)."
+        )
 
 
 def map_state(function: Callable[[Tensor], Tensor], state: State) -> State:

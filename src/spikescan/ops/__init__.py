@@ -3,6 +3,7 @@
 from spikescan.ops._dispatch import BACKENDS, OPS, backend, backend_report
 from spikescan.ops._firing import IDENTITY, FiringSpec, Kind
 from spikescan.ops._memory import retain_freed_memory
+from spikescan.ops._window import shift_window
 from spikescan.ops.causal_conv import causal_conv
 from spikescan.ops.dynamic_decay import dynamic_decay
 from spikescan.ops.fire import fire
@@ -25,5 +26,6 @@ __all__ = [
     "leaky_integration",
     "linear_recurrence",
     "retain_freed_memory",
+    "shift_window",
     "time_mixing",
 ]

@@ -28,6 +28,8 @@ __all__ = [
     "load_past",
     "position",
     "squarings",
+    "store_sum",
+    "valid_steps",
 ]
 
 WARPS = 2048  # what keeps a large GPU busy: 16 warps on each of its 130 or so processors
@@ -110,8 +112,7 @@ class Launch:
 def channel_sum(partials: Tensor, channels: int) -> Tensor:
     """The partial sums ``[programs, P, C * S]`` of P parameters a channel, added up: ``[P, C]``."""
     programs, parameters, places = partials.shape
-    space = places // channels if channels else 1
-    return partials.view(programs, parameters, channels, space).sum((0, 3))
+    return partials.view(programs, parameters, channels, places // max(channels, 1)).sum((0, 3))
 
 
 def squarings(exponent: float) -> int:
@@ -128,6 +129,23 @@ def position(rows: tl.tensor, columns: tl.tensor, ROWS: tl.constexpr, COLUMNS: t
     row = row_tile * ROWS + tl.arange(0, ROWS)[:, None]
     column = (tl.program_id(0) % across) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
     return row, column, row_tile
+
+
+@triton.jit
+def valid_steps(lengths: tl.tensor, row: tl.tensor, rows: tl.tensor, T: tl.tensor, ROWS: tl.constexpr) -> Any:
+    """The valid steps of each row, ``[ROWS, 1]``."""
+    if lengths is None:
+        steps = tl.zeros((ROWS, 1), tl.int32) + T
+    else:
+        steps = tl.load(lengths + row, mask=row < rows, other=0).to(tl.int32)
+    return steps
+
+
+@triton.jit
+def store_sum(partials: tl.tensor, tile: tl.tensor, line: tl.tensor, column: tl.tensor, columns: tl.tensor) -> None:
+    """The sum over the rows of a tile, into a line of `partials` ``[lines, columns]``."""
+    place = line.to(tl.int64) * columns + column
+    tl.store(partials + place, tl.sum(tile, axis=0, keep_dims=True), mask=column < columns)
 
 
 @triton.jit

@@ -9,8 +9,8 @@ __all__ = ["shift_window"]
 def shift_window(window: Tensor, x: Tensor, lengths: Tensor | None = None) -> Tensor:
     """The last inputs after `x` was seen.
 
-    window ``[w, B, C, S]`` (newest last), x ``[T, B, C, S]``; with `lengths`, the last w inputs before each sample's end.
-    Returns ``[w, B, C, S]``, a copy: a state must not keep the whole sequence alive.
+    window ``[w, B, C, *]`` (newest last), x ``[T, B, C, *]``; with `lengths`, the last w inputs before each sample's end.
+    Returns ``[w, B, C, *]``, a copy: a state must not keep the whole sequence alive.
     """
     width = window.shape[0]
     if lengths is None:
@@ -19,4 +19,4 @@ def shift_window(window: Tensor, x: Tensor, lengths: Tensor | None = None) -> Te
         return torch.cat([window[x.shape[0] :], x.to(window.dtype)])
     index = lengths + torch.arange(width, device=x.device).unsqueeze(1)  # [w, B], into window ++ x
     padded = torch.cat([window, x.to(window.dtype)])
-    return padded.gather(0, index[..., None, None].expand(width, *x.shape[1:]))
+    return padded.gather(0, index.view(width, -1, *[1] * (x.ndim - 2)).expand(width, *x.shape[1:]))

@@ -5,17 +5,25 @@ from collections.abc import Callable
 import torch
 
 from spikescan.data import Dataset, check_finite, data_loader
-from spikescan.models.registry import model_builder
+from spikescan.models.registry import _models, choose_named
 from spikescan.neurons.base import Temporal
-from spikescan.neurons.registry import neuron_type
+from spikescan.neurons.registry import create_neuron, neuron_class
 from spikescan.tasks import Task, task_type
 from spikescan.training.checkpoint import ModelShape
-from spikescan.training.choices import construct, option_names, split_choice
+from spikescan.training.choices import checked_options, construct, split_choice
 from spikescan.training.config import Experiment
 from spikescan.training.optimisers import optimiser_maker
 from spikescan.training.schedules import Schedule, schedule_maker
 
-__all__ = ["build_dataset", "build_model", "build_optimiser", "build_schedule", "build_task", "shape_for"]
+__all__ = [
+    "build_dataset",
+    "build_model",
+    "build_optimiser",
+    "build_schedule",
+    "build_task",
+    "model_builder",
+    "shape_for",
+]
 
 
 def build_dataset(experiment: Experiment) -> Dataset:
@@ -46,6 +54,11 @@ def build_model(experiment: Experiment, shape: ModelShape) -> Temporal:
     return construct(f"model {name}", model_builder(name), given, options)
 
 
+def model_builder(name: str) -> Callable[..., Temporal]:
+    """The function that builds the model `name`."""
+    return choose_named("model", _models, name)
+
+
 def build_optimiser(experiment: Experiment, model: torch.nn.Module) -> torch.optim.Optimizer:
     """The optimiser of the model's parameters."""
     name, options = split_choice("optimiser", experiment.optimiser)
@@ -61,7 +74,7 @@ def build_schedule(experiment: Experiment) -> Schedule:
 def _neuron_maker(experiment: Experiment, shape: ModelShape) -> Callable[[int], Temporal]:
     """From a number of neurons to a layer of them."""
     name, options = split_choice("neuron", experiment.neuron)
-    neuron = neuron_type(name)
-    available = {"time_steps": shape.time_steps}
-    taken = {key: value for key, value in available.items() if key in option_names(neuron, {})}
-    return lambda channels: construct(f"neuron {name}", neuron, {"channels": channels, **taken}, options)
+    # `firing` is for create_neuron: it may be a name.
+    plain = {option: value for option, value in options.items() if option != "firing"}
+    checked = checked_options(f"neuron {name}", neuron_class(name), ("channels", "time_steps"), plain)
+    return lambda channels: create_neuron(name, channels, shape.time_steps, {**options, **checked})

@@ -1,7 +1,7 @@
 """Checkpoints: weights as safetensors, the optimiser beside them, and an index that says which belong together.
 
-``checkpoint.json`` is written last and in one step, so what it names is always complete: a crash while an epoch is being
-saved leaves the epoch before it.
+``checkpoint.json`` is written last and in one step, so what it names is always complete: a crash while an epoch is
+being saved leaves the epoch before it.
 """
 
 import json

@@ -3,12 +3,12 @@
 import difflib
 import inspect
 from argparse import ArgumentError
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from spikescan.errors import InputError
 
-__all__ = ["construct", "option_names", "split_choice"]
+__all__ = ["checked_options", "construct", "option_names", "split_choice"]
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ def split_choice(field: str, choice: Mapping[str, Any]) -> tuple[str, dict[str, 
     return choice["name"], {key: value for key, value in choice.items() if key != "name"}
 
 
-def option_names(constructor: Callable[..., Any], given: Mapping[str, Any]) -> list[str]:
+def option_names(constructor: Callable[..., Any], given: Collection[str]) -> list[str]:
     """The arguments of `constructor` that are left to the user."""
     return [name for name in inspect.signature(constructor).parameters if name not in given]
 
@@ -40,6 +40,13 @@ def construct(owner: str, constructor: Callable[..., T], given: Mapping[str, Any
     Raises:
         InputError: an option that does not exist, with the nearest that does; or one of the wrong type.
     """
+    return constructor(**given, **checked_options(owner, constructor, given, options))
+
+
+def checked_options(
+    owner: str, constructor: Callable[..., Any], given: Collection[str], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The options with the types that `constructor` declares; raises as `construct` does."""
     from jsonargparse import ArgumentParser
 
     known = option_names(constructor, given)
@@ -55,4 +62,4 @@ def construct(owner: str, constructor: Callable[..., T], given: Mapping[str, Any
         parsed = parser.instantiate(parser.parse_object(dict(options)))
     except ArgumentError as error:
         raise InputError(f"{owner}: {' '.join(str(error).split())}") from error
-    return constructor(**given, **{name: parsed[name] for name in options})
+    return {name: parsed[name] for name in options}

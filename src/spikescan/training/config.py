@@ -98,7 +98,7 @@ def experiment_from(values: Mapping[str, Any], source: str = "The experiment") -
 
 
 def merge(recipe: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`recipe` with `changes` on top: single options of a choice change one by one, another name drops the old options."""
+    """`recipe` with `changes` on top: options of a choice change one by one; another name drops the old options."""
     merged = dict(recipe)
     for field_name, value in changes.items():
         old = merged.get(field_name)

@@ -24,7 +24,7 @@ from spikescan.training.epoch import Learner, Trained, run_epoch
 from spikescan.training.evaluation import Evaluation, evaluate
 from spikescan.training.events import EpochEnd, Event
 from spikescan.training.metrics import read_metrics, write_metrics, write_tensorboard
-from spikescan.training.run import check_new_folder, start_folder
+from spikescan.training.run import check_new_folder, check_same_experiment, start_folder
 
 __all__ = ["launch_fabric", "train"]
 
@@ -50,7 +50,9 @@ def train(experiment: Experiment, folder: Path, *, resume: bool = False) -> Iter
     network = build_model(experiment, shape)
     plain_optimiser = build_optimiser(experiment, network)
     schedule = build_schedule(experiment)
-    if not resume:
+    if resume:
+        check_same_experiment(folder, experiment)
+    else:
         check_new_folder(folder)
     index = read_index(folder / "checkpoint") or Index(0, 0, 0, -math.inf, shape)
     saved = None

@@ -19,7 +19,7 @@ class NonFiniteError(InputError):
 
 
 def explain_nonfinite(model: nn.Module, batch: Batch) -> str:
-    """Where the first NaN or infinity arises when `model` runs on `batch`: the input, a parameter, or a layer and step."""
+    """Where the first NaN or infinity arises when `model` runs on `batch`: input, parameter, or layer and time step."""
     step = _first_step(batch.inputs)
     if step is not None:
         return f"The input of the batch is not finite at time step {step} (--check_inputs true finds the sample)."
@@ -51,8 +51,8 @@ def _watch(model: nn.Module, found: list[str]) -> Iterator[None]:
                     else ""
                 )
                 found.append(
-                    f"The layer {name or 'model'} ({type(module).__name__}{inner}) is the first whose output is not finite, "
-                    f"at time step {step}."
+                    f"The layer {name or 'model'} ({type(module).__name__}{inner}) is the first whose output is not "
+                    f"finite, at time step {step}."
                 )
 
         return look

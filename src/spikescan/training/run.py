@@ -5,8 +5,9 @@
 
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from spikescan.data import Dataset
 from spikescan.errors import CheckpointError, InputError
@@ -19,7 +20,11 @@ from spikescan.training.environment import describe_environment
 from spikescan.training.files import write_text
 from spikescan.training.metrics import read_metrics
 
-__all__ = ["Run", "check_new_folder", "load_run", "read_experiment", "start_folder"]
+__all__ = ["Run", "check_new_folder", "check_same_experiment", "load_run", "read_experiment", "start_folder"]
+
+
+_MAY_CHANGE = ("epochs", "patience", "check_inputs", "tensorboard", "accelerator", "devices", "num_nodes", "strategy")
+"""What a resumed run may have different. More epochs stretch the schedule."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +93,26 @@ def check_new_folder(folder: Path) -> None:
         )
 
 
+def check_same_experiment(folder: Path, experiment: Experiment) -> None:
+    """Raise `InputError` unless `experiment` is that of the run in `folder`, but for what does not touch the numbers."""
+    earlier, now = _decisive(read_experiment(folder)), _decisive(experiment)
+    changed = [name for name in now if now[name] != earlier[name]]
+    if changed:
+        name = changed[0]
+        raise InputError(
+            f"A run is resumed as it was started, but {name} is now {now[name]}, in {folder} it is {earlier[name]}. "
+            f"What may change: {', '.join(_MAY_CHANGE)}, and where the data lies. Start a new run for other values."
+        )
+
+
 def start_folder(folder: Path, experiment: Experiment) -> None:
     """Make or go on with a run folder: write what does not change from epoch to epoch."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "environment.json", json.dumps(describe_environment(), indent=2) + "\n")
     write_text(folder / "config.yaml", to_yaml(experiment))
+
+
+def _decisive(experiment: Experiment) -> dict[str, Any]:
+    """The fields that decide the numbers."""
+    fields = {name: value for name, value in asdict(experiment).items() if name not in _MAY_CHANGE}
+    return {**fields, "data": {name: value for name, value in experiment.data.items() if name != "path"}}

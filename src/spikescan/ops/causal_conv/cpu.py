@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikescan.ops._arrays import Channels, array, empty
+from spikescan.ops._arrays import Array, Channels, array, empty
 from spikescan.ops._simd import BYTES, add_columns, fma, full, inline, kernel, load, part, store, whole
 from spikescan.ops._threads import parts, spread
 from spikescan.ops._tiling import tiling
@@ -90,18 +90,104 @@ def _of_input(charge, table, time, n, column, steps, neurons, period, k, dilatio
 
 
 @inline
-def _backward_group(
-    grad, x, window, table, charge, grad_x, grad_window, sums, n, slot, column, steps, neurons, period, block, tile,
-    k, dilation, kind, level, a, b, c, group,
+def _of_input_tile(
+    charge, table, grad_x, grad_window, n, column, first, last, steps, neurons, period, k, dilation, group
 ):  # fmt: skip
-    _of_charge_tile(
-        grad, x, window, table, charge, sums, n, slot, column, 0, steps, neurons, period, block, k, dilation,
-        kind, level, a, b, c, group,
-    )  # fmt: skip
-    for time in range(steps):
+    for time in range(first, last):
         g = _of_input(charge, table, time, n, column, steps, neurons, period, k, dilation, group)
-        store(grad_x, time * neurons + n, g, group)
-    width = (k - 1) * dilation
-    for row in range(width):
-        g = _of_input(charge, table, row - width, n, column, steps, neurons, period, k, dilation, group)
-        store(grad_window, row * neurons + n, g, group)
+        if time >= 0:
+            store(grad_x, time * neurons + n, g, group)
+        else:
+            store(grad_window, grad_window.size + time * neurons + n, g, group)
+
+
+@kernel
+def _backward(
+    grad, x, window, table, charge, grad_x, grad_window, totals, low, high, steps, neurons, period, block, tile,
+    k, dilation, kind, level, a, b, c,
+):  # fmt: skip
+    step = BYTES // x.itemsize
+    for start in range(low, high, block):
+        stop = min(start + block, high)
+        sums = np.zeros((k + 1) * block, x.dtype)
+        for first in range(0, steps, tile):
+            last = min(first + tile, steps)
+            for n in range(start, stop, step):
+                if stop - n >= step:
+                    _of_charge_tile(
+                        grad, x, window, table, charge, sums, n, n - start, n % period, first, last, neurons, period,
+                        block, k, dilation, kind, level, a, b, c, whole(x),
+                    )  # fmt: skip
+                else:
+                    _of_charge_tile(
+                        grad, x, window, table, charge, sums, n, n - start, n % period, first, last, neurons, period,
+                        block, k, dilation, kind, level, a, b, c, part(x, stop - n),
+                    )  # fmt: skip
+        for first in range(-(k - 1) * dilation, steps, tile):
+            last = min(first + tile, steps)
+            for n in range(start, stop, step):
+                if stop - n >= step:
+                    _of_input_tile(
+                        charge, table, grad_x, grad_window, n, n % period, first, last, steps, neurons, period,
+                        k, dilation, whole(x),
+                    )  # fmt: skip
+                else:
+                    _of_input_tile(
+                        charge, table, grad_x, grad_window, n, n % period, first, last, steps, neurons, period,
+                        k, dilation, part(x, stop - n),
+                    )  # fmt: skip
+        add_columns(totals, sums, k + 1, start, stop, period, block)
+
+
+def _table(weight: Tensor, bias: Tensor, channels: Channels) -> Array:
+    return channels.spread(torch.cat([weight.detach().t(), bias.detach().unsqueeze(0)]))
+
+
+def forward(
+    x: Tensor, weight: Tensor, bias: Tensor, window: Tensor, dilation: int, kind: int, numbers: list[float]
+) -> Tensor:
+    """As the reference's `forward`."""
+    channels = Channels.of(x)
+    out = empty(x.shape, x)
+    arrays = (array(x), array(window), _table(weight, bias, channels), array(out))
+    block, tile = tiling(channels.neurons, out.itemsize)
+
+    def run(_: int, low: int, high: int) -> None:
+        _forward(
+            *arrays, low, high, x.shape[0], channels.neurons, channels.period, block, tile,
+            weight.shape[1], dilation, kind, numbers[0],
+        )  # fmt: skip
+
+    spread(run, channels.neurons, x.shape[0], BYTES // out.itemsize)
+    return out.to(x.dtype)
+
+
+def backward(
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    window: Tensor,
+    dilation: int,
+    kind: int,
+    numbers: list[float],
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of x, weight, bias and window."""
+    channels = Channels.of(x)
+    charge, grad_x, grad_window = empty(x.shape, x), empty(x.shape, x), empty(window.shape, x)
+    arrays = (array(grad), array(x), array(window), _table(weight, bias, channels))
+    targets = (array(charge), array(grad_x), array(grad_window))
+    block, tile = tiling(channels.neurons, charge.itemsize)
+    grain = BYTES // charge.itemsize
+    rows = weight.shape[1] + 1
+    totals = np.zeros((parts(channels.neurons, x.shape[0], grain), rows * channels.period), arrays[0].dtype)
+
+    def run(part: int, low: int, high: int) -> None:
+        _backward(
+            *arrays, *targets, totals[part], low, high, x.shape[0], channels.neurons, channels.period, block, tile,
+            weight.shape[1], dilation, kind, *numbers,
+        )  # fmt: skip
+
+    spread(run, channels.neurons, x.shape[0], grain)
+    parameters = channels.gather(totals, rows)
+    return grad_x.to(x.dtype), parameters[:-1].t().contiguous(), parameters[-1].clone(), grad_window

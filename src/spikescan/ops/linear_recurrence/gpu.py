@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from spikescan.ops._triton import Launch, configure
+from spikescan.ops._triton import Launch, Tile, configure, load_past
 
 __all__ = ["backward", "carry", "forward"]
 
@@ -32,7 +32,7 @@ def _store(pointer: tl.tensor, place: tl.tensor, number: Any, mask: tl.tensor, P
 
 
 @triton.jit
-def _constant(value: tl.constexpr, D: tl.constexpr, BLOCK: tl.constexpr, PARTS: tl.constexpr) -> Any:
+def _fill(value: tl.constexpr, D: tl.constexpr, BLOCK: tl.constexpr, PARTS: tl.constexpr) -> Any:
     number = (tl.full((BLOCK,), value, D),)
     for _ in tl.static_range(PARTS - 1):
         number = number + (tl.zeros((BLOCK,), D),)
@@ -40,18 +40,28 @@ def _constant(value: tl.constexpr, D: tl.constexpr, BLOCK: tl.constexpr, PARTS: 
 
 
 @triton.jit
-def _multiply_add(a: Any, b: Any, c: Any, PARTS: tl.constexpr) -> Any:
-    """a b + c."""
+def _add(a: Any, b: Any, PARTS: tl.constexpr) -> Any:
+    number = ()
+    for part in tl.static_range(PARTS):
+        number = number + (a[part] + b[part],)
+    return number
+
+
+@triton.jit
+def _multiply(a: Any, b: Any, PARTS: tl.constexpr) -> Any:
     if PARTS == 1:
-        result = (a[0] * b[0] + c[0],)
+        number = (a[0] * b[0],)
     else:
-        result = (a[0] * b[0] - a[1] * b[1] + c[0], a[0] * b[1] + a[1] * b[0] + c[1])
-    return result
+        number = (a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0])
+    return number
 
 
 @triton.jit
 def _conjugate(a: Any, PARTS: tl.constexpr) -> Any:
-    return a if PARTS == 1 else (a[0], -a[1])
+    number = (a[0],)
+    if PARTS == 2:
+        number = number + (-a[1],)
+    return number
 
 
 @triton.jit
@@ -64,31 +74,31 @@ def _forward(
     products: tl.tensor,
     T: tl.int32,
     N: tl.int64,
-    decay_stride: tl.int64,
     chunk: tl.int32,
+    CONSTANT: tl.constexpr,
     REVERSE: tl.constexpr,
     PARTS: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
+    """All states from the `starts` of the chunks; without them the `ends` from zero and the `products` of the decays."""
     D: tl.constexpr = drive.dtype.element_ty
     number = tl.program_id(1)
     place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     mask = place < N
-    zero = _constant(0.0, D, BLOCK, PARTS)
-    h = zero
-    product = _constant(1.0, D, BLOCK, PARTS)
+    h = _fill(0.0, D, BLOCK, PARTS)
+    product = _fill(1.0, D, BLOCK, PARTS)
     if starts is not None:
         h = _load(starts, number * N + place, mask, PARTS)
     for step in range(number * chunk, tl.minimum(number * chunk + chunk, T)):
         t = T - 1 - step if REVERSE else step
-        a = _load(decay, t * decay_stride + place, mask, PARTS)
-        h = _multiply_add(a, h, _load(drive, t * N + place, mask, PARTS), PARTS)
-        if states is not None:
+        a = _load(decay, place if CONSTANT else t * N + place, mask, PARTS)
+        h = _add(_multiply(a, h, PARTS), _load(drive, t * N + place, mask, PARTS), PARTS)
+        if starts is None:
+            product = _multiply(a, product, PARTS)
+        else:
             _store(states, t * N + place, h, mask, PARTS)
-        if products is not None:
-            product = _multiply_add(a, product, zero, PARTS)
-    _store(ends, number * N + place, h, mask, PARTS)
-    if products is not None:
+    if starts is None:
+        _store(ends, number * N + place, h, mask, PARTS)
         _store(products, number * N + place, product, mask, PARTS)
 
 
@@ -105,42 +115,154 @@ def _backward(
     products: tl.tensor,
     T: tl.int32,
     N: tl.int64,
-    decay_stride: tl.int64,
     chunk: tl.int32,
+    CONSTANT: tl.constexpr,
     PARTS: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
+    """From the last step to the first; a chunk starts at its end. Without `starts`, `ends` and `products` alone."""
     D: tl.constexpr = decay.dtype.element_ty
     number = tl.program_id(1)
     place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     mask = place < N
     first = number * chunk
-    zero = _constant(0.0, D, BLOCK, PARTS)
-    later = zero  # the gradient of h_t that comes from the steps after t
-    total = zero
-    product = _constant(1.0, D, BLOCK, PARTS)
+    stop = tl.minimum(first + chunk, T)
+    later = _fill(0.0, D, BLOCK, PARTS)  # the gradient of h_t through the steps after t
+    total = later
+    product = _fill(1.0, D, BLOCK, PARTS)
     if starts is not None:
         later = _load(starts, number * N + place, mask, PARTS)
-    for step in range(tl.minimum(chunk, T - first)):
-        t = tl.minimum(first + chunk, T) - 1 - step
-        a = _conjugate(_load(decay, t * decay_stride + place, mask, PARTS), PARTS)
+    for step in range(first, stop):
+        t = first + stop - 1 - step
+        a = _conjugate(_load(decay, place if CONSTANT else t * N + place, mask, PARTS), PARTS)
         g = later
         if grad_states is not None:
-            one = _constant(1.0, D, BLOCK, PARTS)
-            g = _multiply_add(one, _load(grad_states, t * N + place, mask, PARTS), later, PARTS)
-        later = _multiply_add(a, g, zero, PARTS)
-        if products is not None:
-            product = _multiply_add(a, product, zero, PARTS)
-        if grad_drive is not None:
+            g = _add(g, _load(grad_states, t * N + place, mask, PARTS), PARTS)
+        later = _multiply(a, g, PARTS)
+        if starts is None:
+            product = _multiply(a, product, PARTS)
+        else:
             _store(grad_drive, t * N + place, g, mask, PARTS)
-            if t > 0:
-                previous = _load(states, (t - 1) * N + place, mask, PARTS)
+            previous = ()
+            for part in tl.static_range(PARTS):
+                part_place = place * PARTS + part
+                previous = previous + (load_past(states, initial, t - 1, 1, N * PARTS, part_place, mask),)
+            g = _multiply(g, _conjugate(previous, PARTS), PARTS)
+            if CONSTANT:
+                total = _add(total, g, PARTS)
             else:
-                previous = _load(initial, place, mask, PARTS)
-            if decay_stride == 0:
-                total = _multiply_add(g, _conjugate(previous, PARTS), total, PARTS)
-            else:
-                _store(grad_decay, t * N + place, _multiply_add(g, _conjugate(previous, PARTS), zero, PARTS), mask, PARTS)
+                _store(grad_decay, t * N + place, g, mask, PARTS)
     _store(ends, number * N + place, later, mask, PARTS)
-    if products is not None:
+    if starts is None:
         _store(products, number * N + place, product, mask, PARTS)
+    elif CONSTANT:
+        _store(grad_decay, number * N + place, total, mask, PARTS)
+
+
+def forward(decay: Tensor, drive: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
+    """As `reference.forward`."""
+    T, N = drive.shape
+    tile = configure(T, 1, N)
+    starts = initial
+    if tile.chunks > 1:
+        ends, products = (drive.new_empty(tile.chunks, N) for _ in range(2))
+        _walk(tile, decay, drive, ends=ends, products=products)
+        starts = carry(products, ends, initial)
+    states = torch.empty_like(drive)
+    _walk(tile, decay, drive, starts=starts, states=states)
+    return states, (states[-1] if T else initial).clone()
+
+
+def carry(products: Tensor, ends: Tensor, boundary: Tensor, *, reverse: bool = False) -> Tensor:
+    """The state each chunk starts with, ``[chunks, N]``.
+
+    products and ends ``[chunks, N]`` are what each chunk makes of its decays and, from zero, of its drive; boundary ``[N]``
+    is the state before the first chunk or, in `reverse`, after the last.
+    """
+    chunks, N = ends.shape
+    states = ends.new_empty(chunks + 1, N)
+    starts, after = (states[1:], states[:-1]) if reverse else (states[:-1], states[1:])
+    starts[-1 if reverse else 0].copy_(boundary)
+    tile = configure(chunks, 1, N)._replace(chunk=chunks, chunks=1)
+    _walk(tile, products, ends, starts=starts[-1 if reverse else 0], states=after, reverse=reverse)
+    return starts
+
+
+def _walk(
+    tile: Tile,
+    decay: Tensor,
+    drive: Tensor,
+    *,
+    starts: Tensor | None = None,
+    states: Tensor | None = None,
+    ends: Tensor | None = None,
+    products: Tensor | None = None,
+    reverse: bool = False,
+) -> None:
+    T, N = drive.shape
+    Launch(
+        _forward,
+        tile.grid,
+        tile.warps,
+        {
+            "decay": _parts(decay),
+            "drive": _parts(drive),
+            "starts": _parts(starts),
+            "states": _parts(states),
+            "ends": _parts(ends),
+            "products": _parts(products),
+            "T": T,
+            "N": N,
+            "chunk": tile.chunk,
+            "REVERSE": reverse,
+            **_choices(tile, decay, T),
+        },
+    ).run()
+
+
+def _choices(tile: Tile, decay: Tensor, T: int) -> dict[str, Any]:
+    return {
+        "CONSTANT": decay.shape[0] != T,
+        "PARTS": 2 if decay.is_complex() else 1,
+        "BLOCK": tile.rows * tile.columns,
+    }
+
+
+def _parts(tensor: Tensor | None) -> Tensor | None:
+    """A complex tensor as its real and imaginary parts, side by side."""
+    return torch.view_as_real(tensor) if tensor is not None and tensor.is_complex() else tensor
+
+
+def backward(
+    grad_states: Tensor | None, grad_final: Tensor | None, decay: Tensor, states: Tensor, initial: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of decay, drive and initial."""
+    T, N = states.shape
+    tile = configure(T, 1, N)
+    ends = states.new_empty(tile.chunks, N)
+    arguments = {
+        "decay": _parts(decay),
+        "states": _parts(states),
+        "initial": _parts(initial),
+        "grad_states": _parts(grad_states),
+        "starts": None,
+        "grad_decay": None,
+        "grad_drive": None,
+        "ends": _parts(ends),
+        "products": None,
+        "T": T,
+        "N": N,
+        "chunk": tile.chunk,
+        **_choices(tile, decay, T),
+    }
+    starts = torch.zeros_like(initial) if grad_final is None else grad_final.contiguous()
+    if tile.chunks > 1:
+        products = torch.empty_like(ends)
+        Launch(_backward, tile.grid, tile.warps, arguments | {"products": _parts(products)}).run()
+        starts = carry(products, ends, starts, reverse=True)
+    grad_drive = torch.empty_like(states)
+    constant = arguments["CONSTANT"]
+    grad_decay = states.new_empty(tile.chunks, N) if constant else torch.empty_like(decay)
+    outputs = {"starts": starts, "grad_decay": grad_decay, "grad_drive": grad_drive}
+    Launch(_backward, tile.grid, tile.warps, arguments | {name: _parts(t) for name, t in outputs.items()}).run()
+    return grad_decay.sum(0, keepdim=True) if constant else grad_decay, grad_drive, ends[0].clone()

@@ -1,0 +1,19 @@
+"""How a membrane becomes spikes, and the surrogate derivative that training uses in place of a step's."""
+
+from spikescan.firing.spikes import Binary, Firing, Integer, firing_from, from_thermometer, to_thermometer
+from spikescan.firing.surrogates import ATan, MultiGaussian, Rectangular, Sigmoid, Surrogate, Triangular
+
+__all__ = [
+    "ATan",
+    "Binary",
+    "Firing",
+    "Integer",
+    "MultiGaussian",
+    "Rectangular",
+    "Sigmoid",
+    "Surrogate",
+    "Triangular",
+    "firing_from",
+    "from_thermometer",
+    "to_thermometer",
+]

@@ -1,0 +1,28 @@
+"""Spiking neurons that train in parallel over time and run step by step; one file a family."""
+
+from spikescan.neurons.base import State, Temporal, detach, map_state
+from spikescan.neurons.dsn import DSN, DSNState
+from spikescan.neurons.lif import IF, LIF, LIFState, ParametricLIF
+from spikescan.neurons.psn import PSN, MaskedPSN, MaskedPSNState, PSNState, SlidingPSN, SlidingPSNState
+from spikescan.neurons.registry import create_neuron, list_neurons
+
+__all__ = [
+    "DSN",
+    "IF",
+    "LIF",
+    "PSN",
+    "DSNState",
+    "LIFState",
+    "MaskedPSN",
+    "MaskedPSNState",
+    "PSNState",
+    "ParametricLIF",
+    "SlidingPSN",
+    "SlidingPSNState",
+    "State",
+    "Temporal",
+    "create_neuron",
+    "detach",
+    "list_neurons",
+    "map_state",
+]

@@ -1,0 +1,89 @@
+"""Every neuron by name: what tests, recipes and the command line run over."""
+
+import difflib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from spikescan.errors import InputError
+from spikescan.firing import firing_from
+from spikescan.neurons.base import Temporal
+from spikescan.neurons.dsn import DSN
+from spikescan.neurons.lif import IF, LIF, ParametricLIF
+from spikescan.neurons.psn import PSN, MaskedPSN, SlidingPSN
+
+__all__ = ["create_neuron", "list_neurons", "neuron_class", "neuron_options"]
+
+_NEURONS: dict[str, type[Temporal]] = {
+    "dsn": DSN,
+    "psn": PSN,
+    "masked_psn": MaskedPSN,
+    "sliding_psn": SlidingPSN,
+    "if": IF,
+    "lif": LIF,
+    "parametric_lif": ParametricLIF,
+}
+# What the network knows and a recipe need not say.
+_FROM_NETWORK = ("channels", "time_steps")
+# What a paper uses where the class has no default.
+_DEFAULTS: dict[str, dict[str, Any]] = {"masked_psn": {"order": 32}, "sliding_psn": {"order": 32}}
+
+
+def list_neurons() -> list[str]:
+    """The names that `create_neuron` takes."""
+    return list(_NEURONS)
+
+
+def neuron_class(name: str) -> type[Temporal]:
+    """The class behind a name.
+
+    Raises:
+        InputError: there is no such neuron; the message has the nearest name.
+    """
+    if name not in _NEURONS:
+        near = difflib.get_close_matches(name, _NEURONS, n=1, cutoff=0.3)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"There is no neuron {name!r}; there are {', '.join(_NEURONS)}.{hint}")
+    return _NEURONS[name]
+
+
+def neuron_options(name: str) -> dict[str, inspect.Parameter]:
+    """The constructor options of a neuron, less what the network knows."""
+    parameters = inspect.signature(neuron_class(name)).parameters
+    return {key: value for key, value in parameters.items() if key not in _FROM_NETWORK}
+
+
+def create_neuron(
+    name: str, channels: int, time_steps: int | None = None, options: Mapping[str, Any] | None = None
+) -> Temporal:
+    """Make the neuron `name` for a layer.
+
+    Args:
+        name: one of `list_neurons()`.
+        channels: C of the layer; neurons without channel parameters do not use it.
+        time_steps: T, for neurons bound to a length.
+        options: further constructor arguments; ``firing`` may also be a name or a mapping, as `firing_from` takes it.
+
+    Raises:
+        InputError: an unknown name or option (with the nearest one), or a neuron bound to a length without `time_steps`.
+    """
+    cls = neuron_class(name)
+    known = neuron_options(name)
+    given = dict(_DEFAULTS.get(name, {})) | dict(options or {})
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.3)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise InputError(f"The neuron {name!r} has no option {key!r}; it has {', '.join(known)}.{hint}")
+    if "firing" in given:
+        given["firing"] = firing_from(given["firing"])
+    parameters = inspect.signature(cls).parameters
+    if "channels" in parameters:
+        given["channels"] = channels
+    if "time_steps" in parameters:
+        if time_steps is None:
+            raise InputError(f"The neuron {name!r} is bound to a number of time steps; pass time_steps.")
+        given["time_steps"] = time_steps
+        if "order" in given:
+            given["order"] = min(given["order"], time_steps)
+    return cls(**given)

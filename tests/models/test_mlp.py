@@ -1,0 +1,53 @@
+import pytest
+import torch
+from torch import nn
+
+from spikescan.errors import InputError
+from spikescan.layers import LeakyReadout, MaxReadout, RateReadout, Residual
+from spikescan.models import NORMS, READOUTS, create_model, mlp
+
+
+def neuron(channels):
+    return LeakyReadout(channels)
+
+
+def test_has_the_shapes_that_were_asked_for():
+    model = mlp(3, 5, neuron=neuron, width=7, depth=4)
+    y, _ = model(torch.randn(6, 2, 3))
+    assert y.shape == (6, 2, 5)
+    # 4 blocks of linear, norm and neuron, and the head
+    blocks = (3 * 7 + 7) + 3 * (7 * 7 + 7) + 4 * (2 * 7) + 4 * 7
+    assert sum(parameter.numel() for parameter in model.parameters()) == blocks + 7 * 5 + 5
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("readout", READOUTS)
+def test_every_named_norm_and_readout_can_be_built(norm, readout):
+    model = create_model("mlp", inputs=3, outputs=5, neuron=neuron, width=7, norm=norm, readout=readout)
+    assert model(torch.randn(6, 2, 3))[0].shape == (6, 2, 5)
+
+
+def test_takes_functions_as_well_as_names():
+    model = mlp(3, 5, neuron=neuron, norm=nn.BatchNorm1d, readout=lambda outputs: MaxReadout())
+    assert isinstance(model.parts["block0"].parts["norm"].module, nn.BatchNorm1d)
+    assert isinstance(model.parts["readout"], MaxReadout)
+    assert isinstance(mlp(3, 5, neuron=neuron).parts["readout"], RateReadout)
+
+
+def test_residual_goes_around_each_block_but_the_first():
+    model = mlp(3, 5, neuron=neuron, depth=3, residual=True)
+    assert [isinstance(part, Residual) for part in model] == [False, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"norm": "layr"}, "no norm 'layr'. Did you mean 'layer'"),
+        ({"readout": "rat"}, "no readout 'rat'. Did you mean 'rate'"),
+        ({"depth": 0}, "depth = 0"),
+    ],
+    ids=str,
+)
+def test_names_what_is_wrong(wrong, message):
+    with pytest.raises(InputError, match=message):
+        mlp(3, 5, neuron=neuron, **wrong)
