@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from spikescan.data import data_loader, list_data, mnist, mnist_small
 from spikescan.data.idx import read_idx
 from spikescan.errors import DataError, InputError
@@ -100,7 +101,7 @@ def test_a_missing_file_is_named_with_its_place(tmp_path, arrays, name):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(DataError, match="nowhere does not exist.*mnist.npz"):
+    with pytest.raises(DataError, match=r"nowhere does not exist.*mnist.npz"):
         mnist(path=str(tmp_path / "nowhere"))
 
 
@@ -125,7 +126,11 @@ def test_a_damaged_idx_file_is_refused(tmp_path, arrays, damage, message):
 
 def test_a_damaged_gzip_file_is_refused(tmp_path, arrays):
     content = gzip.compress(idx_bytes(arrays["y_train"]))
-    for name, damaged in {"cut": content[:-9], "plain": b"no gzip", "flipped": content[:20] + b"\xff\xff" + content[22:]}.items():
+    for name, damaged in {
+        "cut": content[:-9],
+        "plain": b"no gzip",
+        "flipped": content[:20] + b"\xff\xff" + content[22:],
+    }.items():
         path = tmp_path / f"{name}.gz"
         path.write_bytes(damaged)
         with pytest.raises(DataError, match=f"{name}.gz is a damaged gzip file"):

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from spikescan.data import Batch, Dataset, Split, check_finite
 from spikescan.errors import DataError
 
@@ -44,5 +45,5 @@ def test_a_nan_in_the_data_is_found(value):
     splits = {name: Split(torch.zeros(4, 5, 2), torch.zeros(4)) for name in ("train", "validation", "test")}
     check_finite(Dataset("dots", 2, **splits))
     splits["validation"].inputs[2, 3, 1] = value
-    with pytest.raises(DataError, match="dots: sample 2 of the validation split .* time step 3"):
+    with pytest.raises(DataError, match=r"dots: sample 2 of the validation split .* time step 3"):
         check_finite(Dataset("dots", 2, **splits))

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import torch
 from hypothesis import strategies as st
-from spikescan.neurons.registry import create_neuron, list_neurons
 from torch import Tensor, nn
 
 from spikescan.layers import LastReadout, LeakyReadout, MaxReadout, PerStep, RateReadout, Residual, Sequential
 from spikescan.models import create_model, list_models
 from spikescan.neurons.base import State, Temporal
+from spikescan.neurons.registry import create_neuron, list_neurons
 
 OUTPUTS = 3  # channels of every model's output
 
@@ -158,16 +158,25 @@ def run_in_pieces(module: Temporal, x: Tensor, cuts: list[tuple[int, int, bool]]
     state = None
     pieces = []
     for begin, end, by_step in cuts:
-        if by_step:
+        if by_step and end > begin:
             for x_t in x[begin:end].unbind(0):
                 y_t, state = module.step(x_t, state)
                 pieces.append(y_t.unsqueeze(0))
         else:
             y, state = module(x[begin:end], state)
             pieces.append(y)
-    # Walking no steps at all makes no output and no state.
-    empty, rest = module(x[:0])
-    return torch.cat([empty, *pieces]), rest if state is None else state
+    return torch.cat(pieces), state
+
+
+def gradients(module: Temporal, x: Tensor, cuts: list[tuple[int, int, bool]] | None = None) -> dict[str, Tensor]:
+    """Of a random projection of output and final state, with respect to the input and each parameter, by name."""
+    leaf = x.clone().requires_grad_()
+    y, state = run_in_pieces(module, leaf, cuts or [(0, len(x), False)])
+    results = [tensor for tensor in [y, *tensors(state)] if tensor.requires_grad]
+    loss = sum((normal(tuple(one.shape), seed, one.dtype) * one).sum() for seed, one in enumerate(results))
+    named = {"x": leaf} | dict(module.named_parameters())
+    found = torch.autograd.grad(loss, list(named.values()), allow_unused=True, materialize_grads=True)
+    return dict(zip(named, found, strict=True))
 
 
 def tensors(state: State) -> list[Tensor]:

@@ -8,21 +8,24 @@ from spikescan.errors import InputError
 from spikescan.neurons.base import detach, map_state
 
 
-def a_run(case, dtype=torch.float32):
-    x = case.input(dtype=dtype)
+def half_a_run(case, dtype=torch.float32):
+    """A module, its state after some steps, and the input that comes next."""
+    x = case.input(6, dtype=dtype)
     module = case.module(x)
-    return module, x, module(x)[1]
+    if not module.streamable:
+        return module, module(x)[1], x
+    return module, module(x[:3])[1], x[3:]
 
 
 everything = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-STATEFUL = [case for case in STREAMABLE if tensors(a_run(case)[2])]
+STATEFUL = [case for case in STREAMABLE if tensors(case.module(x := case.input()).initial_state(x[0]))]
 stateful = pytest.mark.parametrize("case", STATEFUL, ids=lambda case: case.name)
 
 
 @everything
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 def test_state_is_batch_first_and_wide(case, dtype):
-    _, _, state = a_run(case, dtype=dtype)
+    _, state, _ = half_a_run(case, dtype)
     wide = torch.float64 if dtype == torch.float64 else torch.float32
     for tensor in tensors(state):
         assert len(tensor) == 2
@@ -31,7 +34,8 @@ def test_state_is_batch_first_and_wide(case, dtype):
 
 @everything
 def test_initial_state_is_what_none_means(case):
-    module, x, _ = a_run(case)
+    x = case.input()
+    module = case.module(x)
     y, _ = module(x)
     y_from_rest, _ = module(x, module.initial_state(x[0]))
     assert torch.equal(y_from_rest, y)
@@ -39,7 +43,7 @@ def test_initial_state_is_what_none_means(case):
 
 @stateful
 def test_a_run_does_not_change_the_state_it_was_given(case):
-    module, x, state = a_run(case)
+    module, state, x = half_a_run(case)
     before = map_state(torch.clone, state)
     module(x, state)
     module.step(x[0], state)
@@ -48,10 +52,17 @@ def test_a_run_does_not_change_the_state_it_was_given(case):
 
 @stateful
 def test_detached_state_carries_no_gradient(case):
-    module, x, _ = a_run(case)
-    _, state = module(x.requires_grad_())
+    x = case.input().requires_grad_()
+    _, state = case.module(x)(x)
     assert any(tensor.requires_grad for tensor in tensors(state))
     assert not any(tensor.requires_grad for tensor in tensors(detach(state)))
+
+
+def field_names(state):
+    """Of all tensors in a state: what a message may call them."""
+    if isinstance(state, torch.Tensor):
+        return []
+    return [*getattr(state, "_fields", ()), *(name for part in state for name in field_names(part))]
 
 
 WRONG = {
@@ -67,8 +78,7 @@ WRONG = {
 @stateful
 @pytest.mark.parametrize("change", WRONG.values(), ids=WRONG.keys())
 def test_a_state_that_does_not_fit_is_refused(case, change):
-    module, x, state = a_run(case)
-    with pytest.raises(InputError, match="state"):
-        module(x, change(state))
-    with pytest.raises(InputError, match="state"):
-        module.step(x[0], change(state))
+    module, state, x = half_a_run(case)
+    for run in (lambda: module(x, change(state)), lambda: module.step(x[0], change(state))):
+        with pytest.raises(InputError, match="|".join(["state", *field_names(state)])):
+            run()

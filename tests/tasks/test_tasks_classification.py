@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from torch.nn import functional as F
+
 from spikescan.data import Batch, Dataset, Split
 from spikescan.errors import InputError
 from spikescan.tasks import Classification, list_tasks, task_type
-from torch.nn import functional as F
 
 
 def test_the_last_valid_step_decides():

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from spikescan.training import Experiment
 
 # Fabric's own: it suggests Slurm, data loader workers and the like.
@@ -20,9 +21,7 @@ def stripes(tmp_path_factory) -> Path:
     for image, label in zip(images, labels, strict=True):
         image[7 * label : 7 * label + 7] += 200
     folder = tmp_path_factory.mktemp("stripes")
-    np.savez(
-        folder / "mnist.npz", x_train=images[:60], y_train=labels[:60], x_test=images[60:], y_test=labels[60:]
-    )
+    np.savez(folder / "mnist.npz", x_train=images[:60], y_train=labels[:60], x_test=images[60:], y_test=labels[60:])
     return folder
 
 

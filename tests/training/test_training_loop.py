@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
+
 from spikescan.data import registry as data_registry
 from spikescan.errors import CheckpointError, DataError, InputError
 from spikescan.layers import RateReadout, Sequential
@@ -17,7 +19,6 @@ from spikescan.training import EpochEnd, NonFiniteError, Notice, Step, load_run,
 from spikescan.training.checkpoint import load_training_state
 from spikescan.training.epoch import _mix
 from spikescan.training.metrics import read_metrics
-from torch import nn
 
 MEASURED = ("seconds", "neuron_steps_per_second")
 
@@ -95,10 +96,12 @@ def test_the_seed_decides(experiment, tmp_path):
 def test_a_finished_run_can_go_on_for_more_epochs_and_for_nothing_else(experiment, tmp_path):
     run(experiment, tmp_path)
     assert run(experiment, tmp_path, resume=True) == []
-    assert [e.epoch for e in run(replace(experiment, epochs=4), tmp_path, resume=True) if isinstance(e, EpochEnd)] == [4]
-    with pytest.raises(InputError, match="batch_size is now 8, .* it is 16"):
+    assert [e.epoch for e in run(replace(experiment, epochs=4), tmp_path, resume=True) if isinstance(e, EpochEnd)] == [
+        4
+    ]
+    with pytest.raises(InputError, match=r"batch_size is now 8, .* it is 16"):
         run(replace(experiment, batch_size=8), tmp_path, resume=True)
-    with pytest.raises(InputError, match="holds a run already.*--resume"):
+    with pytest.raises(InputError, match=r"holds a run already.*--resume"):
         run(experiment, tmp_path)
 
 
@@ -177,20 +180,26 @@ def test_a_loss_that_is_not_finite_names_layer_and_time_step(experiment, tmp_pat
 
 def test_a_gradient_that_is_not_finite_names_the_parameter(experiment, tmp_path, monkeypatch):
     class Root(nn.Module):
+        """sqrt(0), whose derivative is infinite; its parameter is not the first of the network."""
+
+        def __init__(self, channels: int) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(channels))
+
         def forward(self, x):
-            return (x * 0).sqrt()
+            return x + self.weight.abs().sqrt()
 
     def build(inputs: int, outputs: int, *, neuron: object) -> Temporal:
-        return Sequential({"in": nn.Linear(inputs, outputs), "root": Root(), "readout": RateReadout()})
+        return Sequential({"in": nn.Linear(inputs, outputs), "root": Root(outputs), "readout": RateReadout()})
 
     register(monkeypatch, build)
-    with pytest.raises(NonFiniteError, match=r"epoch 1, update 1 .* that of in\.module\.weight is not finite"):
+    with pytest.raises(NonFiniteError, match=r"epoch 1, update 1 of 3: that of root\.module\.weight\."):
         run(replace(experiment, model={"name": "special"}), tmp_path)
 
 
 def test_parameters_that_overflowed_are_named(experiment, tmp_path):
     wild = replace(experiment, optimiser={"name": "sgd", "lr": 1e38}, schedule={"name": "constant"}, clip_norm=None)
-    with pytest.raises(NonFiniteError, match="The parameter .* is not finite|The layer .* at time step"):
+    with pytest.raises(NonFiniteError, match=r"The parameter .* is not finite|The layer .* at time step"):
         run(wild, tmp_path)
 
 
@@ -206,7 +215,7 @@ def test_nan_in_the_data_is_named(experiment, tmp_path, monkeypatch):
     data = {"name": "mnist", "path": experiment.data["path"]}
     with pytest.raises(NonFiniteError, match="input of the batch is not finite at time step 7"):
         run(replace(experiment, data=data), tmp_path / "unchecked")
-    with pytest.raises(DataError, match="sample 3 of the train split .* time step 7"):
+    with pytest.raises(DataError, match=r"sample 3 of the train split .* time step 7"):
         run(replace(experiment, data=data, check_inputs=True), tmp_path / "checked")
     assert not (tmp_path / "checked").exists()
 

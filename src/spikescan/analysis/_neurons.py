@@ -2,9 +2,11 @@
 
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from spikescan.firing import Binary, Integer
+from spikescan.neurons import PSN, MaskedPSN, SlidingPSN
 from spikescan.neurons.base import State, Temporal
 
 __all__ = ["Spiking", "Traceable", "spiking_neurons", "thresholds"]
@@ -34,11 +36,19 @@ def spiking_neurons(model: nn.Module) -> dict[str, Temporal]:
     }
 
 
-def thresholds(neuron: Temporal) -> list[float]:
-    """The membranes at which the number of spikes changes; empty where they are not known."""
-    match getattr(neuron, "firing", None):
-        case Integer(levels=levels):
-            return [level + 0.5 for level in range(levels)]
+def thresholds(neuron: Temporal, steps: int) -> Tensor:
+    """The membranes at which the number of spikes changes, ascending, ``[T, levels]``; no levels where none are known."""
+    firing = neuron.firing if isinstance(neuron, Spiking) else None
+    match firing:
+        case Integer(levels=count):
+            levels = torch.arange(count) + 0.5
         case Binary(threshold=threshold):
-            return [threshold]
-    return []
+            levels = torch.tensor([threshold])
+        case _:
+            levels = torch.empty(0)
+    if isinstance(neuron, PSN | MaskedPSN | SlidingPSN):
+        # Their threshold is learnt, as a bias for each step or for all; that of `firing` is only where it starts.
+        start = firing.threshold if isinstance(firing, Binary) else 0.0
+        bias = neuron.bias.detach().cpu().flatten()[:steps].expand(steps)
+        return levels - start - bias.unsqueeze(1)
+    return levels.expand(steps, -1)

@@ -1,6 +1,7 @@
 """Whether a model gives the same spikes in parallel, in chunks and step by step: measured, not assumed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -122,7 +123,8 @@ def measure_agreement(
 ) -> Agreement:
     """Run the same samples in parallel, in chunks with carried state, and step by step, and count what differs.
 
-    The model runs in evaluation mode and without gradients; it is left as it was found.
+    The model runs in evaluation mode and without gradients, and is left as it was found; in chunks and step by step
+    it runs on one thread.
 
     Args:
         model: a `Temporal` whose every part has `step`.
@@ -144,10 +146,11 @@ def measure_agreement(
         some, some_lengths = x[:, samples], None if lengths is None else lengths[samples]
         parallel = record(model, some, lengths=some_lengths, traces=False)
         for size in sizes:
-            if size is None:
-                other = record_steps(model, some, lengths=some_lengths)
-            else:
-                other = record_chunks(model, some, size, lengths=some_lengths)
+            with _one_thread():
+                if size is None:
+                    other = record_steps(model, some, lengths=some_lengths)
+                else:
+                    other = record_chunks(model, some, size, lengths=some_lengths)
             parts[size].append(_compare(model, parallel, other, size))
     return Agreement(
         samples=x.shape[1],
@@ -156,6 +159,17 @@ def measure_agreement(
         device=str(x.device),
         ways=[_total(parts[size]) for size in sizes],
     )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """In a few time steps threads wait for each other longer than they work, most of all on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _check_streamable(model: Temporal) -> None:
@@ -201,10 +215,10 @@ def _largest_margin(model: Temporal, parallel: Recording, differing: Mapping[str
     for sample in order.any(1).nonzero().flatten().tolist():
         t, index = divmod(int(order[sample].int().argmax()), len(names))
         layer = traced.layers[names[index]]
-        levels = thresholds(layer.neuron)
-        if "membrane" in layer.traces and levels:
-            membrane = layer.traces["membrane"][t, sample][differing[names[index]][t, sample]]
-            margins.append((membrane.unsqueeze(-1) - membrane.new_tensor(levels)).abs().amin(-1).max())
+        levels = thresholds(layer.neuron, len(parallel.x))[t]
+        if "membrane" in layer.traces and len(levels):
+            membrane = layer.traces["membrane"][t, sample][differing[names[index]][t, sample]].cpu()
+            margins.append((membrane.unsqueeze(-1) - levels).abs().amin(-1).max())
     return float(torch.stack(margins).max()) if margins else None
 
 

@@ -7,6 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +17,7 @@ from spikescan.analysis.agreement import Agreement, measure_agreement
 from spikescan.analysis.latency import Latency, measure_latency
 from spikescan.analysis.recording import FiringRate, Recording, measure_firing, record
 from spikescan.data import Split
-from spikescan.errors import InputError
+from spikescan.errors import CheckpointError, InputError
 from spikescan.training.run import Run
 
 __all__ = ["Example", "Findings", "TestScore", "find"]
@@ -76,9 +78,8 @@ def find(run: Run, *, agreement: Agreement | None = None, sample: int = 0) -> Fi
     one = test.batch(slice(sample, sample + 1))
     example = record(run.model, one.inputs, lengths=one.lengths)
     if agreement is None and run.model.streamable:
-        agreement = measure_agreement(run.model, everything.inputs, lengths=everything.lengths)
+        agreement = _kept_agreement(run) or measure_agreement(run.model, everything.inputs, lengths=everything.lengths)
     kinds = dict.fromkeys(type(layer.neuron).__name__ for layer in example.layers.values())
-    environment = run.folder / "environment.json"
     return Findings(
         title=f"{', '.join(kinds) or type(run.model).__name__} on {run.dataset.name}",
         subtitle=f"{len(one.inputs):,} time steps, run {run.folder.resolve().name}, spikescan {version('spikescan')}",
@@ -91,8 +92,25 @@ def find(run: Run, *, agreement: Agreement | None = None, sample: int = 0) -> Fi
         firing=measure_firing(run.model, everything.inputs, everything.lengths),
         latency=measure_latency(run.model, one.inputs) if run.model.streamable else None,
         config=asdict(run.experiment),
-        environment=json.loads(environment.read_text(encoding="utf-8")) if environment.is_file() else None,
+        environment=_read_json(run.folder / "environment.json"),
     )
+
+
+def _kept_agreement(run: Run) -> Agreement | None:
+    """What `spikescan check` left in the run folder."""
+    values = _read_json(run.folder / "agreement.json")
+    return None if values is None else Agreement.from_dict(values)
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} is damaged ({error}); delete it, and what it held is left out or measured anew."
+        ) from error
 
 
 def _score(run: Run, split: Split, batch_size: int = 100) -> TestScore:

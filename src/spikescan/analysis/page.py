@@ -164,7 +164,8 @@ section { background: var(--paper); border: 1px solid var(--line); border-radius
 figure { margin: 0; }
 figcaption { font-size: 0.9rem; margin-top: 0.5rem; max-width: 85ch; }
 picture, img { display: block; width: 100%; height: auto; }
-.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 1.25rem; align-items: start; }
+.grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 1.25rem;
+  align-items: start; }
 section > figure + figure, .grid + p, figure + .scroll, .scroll + .scroll, .scroll + figure { margin-top: 1.25rem; }
 .scroll { overflow-x: auto; }
 .wide img { min-width: 720px; }

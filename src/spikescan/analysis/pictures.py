@@ -334,7 +334,7 @@ def _shades(layer: LayerRecording, theme: Theme) -> "ListedColormap":
     """A colour for each number of spikes, from none to the most that the neuron can give."""
     from matplotlib.colors import ListedColormap
 
-    most = max(len(thresholds(layer.neuron)), 1, int(layer.spikes.max()))
+    most = max(thresholds(layer.neuron, 1).shape[1], 1, int(layer.spikes.max()))
     return ListedColormap([theme.paper, *theme.shades(most)])
 
 
@@ -368,11 +368,10 @@ def _draw_membrane(axes: "Axes", layer: LayerRecording, neuron: int, steps: int,
     membrane = _series(layer.traces["membrane"], neuron, steps, sample)
     axes.plot(membrane.tolist(), color=theme.first, linewidth=1.1)
     high = float(membrane.max())
-    levels = thresholds(layer.neuron)
-    for index, level in enumerate(levels):
+    for index, level in enumerate(thresholds(layer.neuron, steps).unbind(1)):
         # The first threshold is always shown; a higher one only where the membrane reaches it.
-        if index == 0 or level <= high:
-            axes.axhline(level, color=theme.second, linewidth=0.8, linestyle=(0, (5, 3)), zorder=1)
+        if index == 0 or float(level.min()) <= high:
+            axes.plot(level.tolist(), color=theme.second, linewidth=0.8, linestyle=(0, (5, 3)), zorder=1)
     axes.set_ylabel("membrane")
 
 

@@ -25,7 +25,8 @@ def report_run(run: Run, *, agreement: Agreement | None = None, sample: int = 0)
 
     Args:
         run: from `spikescan.training.load_run`.
-        agreement: measured before; None measures it here on the test split, if the model can be stepped.
+        agreement: measured before; None takes ``agreement.json`` in the folder, which `spikescan check` writes, or else
+            measures the test split, if the model can be stepped.
         sample: which sample of the test split to follow through the model.
 
     Raises:

@@ -1,40 +1,41 @@
 """spikescan check"""
 
 import json
-from pathlib import Path
 
 import torch
 from rich.console import Console
 
 from spikescan.analysis import Agreement, measure_agreement
 from spikescan.cli.parsing import command_parser, parse
-from spikescan.training import load_run
+from spikescan.training import Run, load_run
 from spikescan.training.files import write_text
 
-__all__ = ["check_run", "run"]
+__all__ = ["check_run", "exit_code", "run"]
 
 _DIFFERS = 1
 
 
 def run(arguments: list[str]) -> int:
-    """Run the test samples of a run in parallel, in chunks and step by step; exit code 1 if a prediction differs."""
+    """Run test samples in parallel, in chunks and step by step."""
     parser = command_parser("check")
     parser.add_argument("run", help="a run folder")
     parser.add_argument("--samples", type=int, default=500, help="how many samples of the test split, from its start")
-    parser.add_argument(
-        "--chunk_sizes", type=list[int], default=[16, 100], help="time steps in a chunk, a run for each"
-    )
+    parser.add_argument("--chunk_sizes", type=list[int], default=[16, 100], help="time steps a chunk, a run for each")
     given = parse(parser, arguments)
-    agreement = check_run(Path(given["run"]), given["samples"], given["chunk_sizes"])
-    Console(highlight=False).print(agreement.summary())
-    return _DIFFERS if any(way.predictions.differing for way in agreement.ways) else 0
+    agreement = check_run(load_run(given["run"]), given["samples"], given["chunk_sizes"])
+    Console(highlight=False).print(agreement.summary(), soft_wrap=True)
+    return exit_code(agreement)
 
 
-def check_run(folder: Path, samples: int, chunk_sizes: list[int]) -> Agreement:
+def check_run(loaded: Run, samples: int, chunk_sizes: list[int]) -> Agreement:
     """Measure the agreement and keep it in the run folder, where the report finds it."""
-    loaded = load_run(folder)
     test = loaded.dataset.test
     batch = test.batch(torch.arange(min(samples, len(test))))
     agreement = measure_agreement(loaded.model, batch.inputs, chunk_sizes=chunk_sizes, lengths=batch.lengths)
-    write_text(folder / "agreement.json", json.dumps(agreement.to_dict(), indent=2) + "\n")
+    write_text(loaded.folder / "agreement.json", json.dumps(agreement.to_dict(), indent=2) + "\n")
     return agreement
+
+
+def exit_code(agreement: Agreement) -> int:
+    """1 if a prediction differs, else 0."""
+    return _DIFFERS if any(way.predictions.differing for way in agreement.ways) else 0

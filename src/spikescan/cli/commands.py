@@ -23,7 +23,8 @@ class Command:
 
     def load(self) -> Callable[[list[str]], int]:
         """Its function."""
-        return importlib.import_module(self.module).run
+        run: Callable[[list[str]], int] = importlib.import_module(self.module).run
+        return run
 
 
 COMMANDS = {

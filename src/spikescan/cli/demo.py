@@ -4,15 +4,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from spikescan.analysis import write_report
-from spikescan.cli.check import check_run
-from spikescan.cli.evaluate import run as run_eval
+from spikescan.analysis.report import report_run
+from spikescan.cli.check import check_run, exit_code
+from spikescan.cli.evaluate import show_evaluation
 from spikescan.cli.parsing import command_parser, parse
 from spikescan.cli.train import default_folder, load_recipe, train_and_show
+from spikescan.training import load_run
 
 __all__ = ["run"]
-
-_DIFFERS = 1
 
 
 def run(arguments: list[str]) -> int:
@@ -27,11 +26,12 @@ def run(arguments: list[str]) -> int:
 
     console.rule("Training, in parallel over time")
     train_and_show(load_recipe(given["recipe"], {}), folder, resume=False)
+    loaded = load_run(folder)
     console.rule("Test split")
-    run_eval([str(folder)])
-    console.rule("The same images, one time step at a time")
-    agreement = check_run(folder, given["samples"], chunk_sizes=[100])
-    console.print(agreement.summary())
+    show_evaluation(console, loaded, "test", batch_size=256)
+    console.rule("The same samples, one time step at a time")
+    agreement = check_run(loaded, given["samples"], chunk_sizes=[100])
+    console.print(agreement.summary(), soft_wrap=True)
     console.rule("Report")
-    console.print(f"Report: {write_report(folder).resolve()}", soft_wrap=True)
-    return _DIFFERS if any(way.predictions.differing for way in agreement.ways) else 0
+    console.print(f"Report: {report_run(loaded, agreement=agreement).resolve()}", soft_wrap=True)
+    return exit_code(agreement)

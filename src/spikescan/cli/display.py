@@ -27,9 +27,9 @@ def show(console: Console, events: Iterable[Event], epochs: int) -> None:
                         numbers=_numbers(event),
                     )
                 case EpochEnd():
-                    console.print(_epoch_line(event, epochs), highlight=False)
+                    console.print(_epoch_line(event, epochs), highlight=False, soft_wrap=True)
                 case Notice():
-                    console.print(f"Note: {event.message}", highlight=False)
+                    console.print(f"Note: {event.message}", highlight=False, soft_wrap=True)
 
 
 def _numbers(step: Step) -> str:

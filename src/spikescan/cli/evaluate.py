@@ -6,9 +6,9 @@ from typing import Literal
 from rich.console import Console
 
 from spikescan.cli.parsing import command_parser, parse
-from spikescan.training import evaluate, launch_fabric, load_run
+from spikescan.training import Run, evaluate, launch_fabric, load_run
 
-__all__ = ["run"]
+__all__ = ["run", "show_evaluation"]
 
 
 def run(arguments: list[str]) -> int:
@@ -20,16 +20,19 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--batch_size", type=int, default=256, help="samples at once")
     given = parse(parser, arguments)
     loaded = load_run(given["run"], last=given["last"])
+    show_evaluation(Console(highlight=False), loaded, given["split"], given["batch_size"])
+    return 0
+
+
+def show_evaluation(console: Console, loaded: Run, split: str, batch_size: int) -> None:
+    """Evaluate on one split and print the result."""
     # One process: it needs no sharing out, whatever the training used.
     fabric = launch_fabric(replace(loaded.experiment, devices=1, num_nodes=1, strategy="auto"))
     model = fabric.setup_module(loaded.model)
-    split = getattr(loaded.dataset, given["split"])
-    found = evaluate(fabric, model, loaded.task, split, given["batch_size"])
-    console = Console(highlight=False)
-    console.print(
-        f"{loaded.dataset.name}, {given['split']} split, {found.samples} samples, weights of epoch {loaded.epoch}"
-    )
+    found = evaluate(fabric, model, loaded.task, getattr(loaded.dataset, split), batch_size)
+    loaded.model.cpu()
+    samples = f"{found.samples:,} samples of the {split} split of {loaded.dataset.name}"
+    console.print(f"{samples}, weights of epoch {loaded.epoch}")
     console.print(f"{loaded.task.score_name} {found.score:.4f}  loss {found.loss:.4f}")
     for layer, rate in found.firing_rates.items():
         console.print(f"firing rate of {layer}: {rate:.4f} spikes a neuron and step")
-    return 0

@@ -99,7 +99,7 @@ def _stratified(targets: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]
     classes = targets[order]
     # How far through its own class a sample stands, 0 to 1: the first `count` by this rank hold each class's share.
     rank = torch.empty(len(targets))
-    for label in classes.unique():
+    for label in range(int(targets.max()) + 1):
         members = (classes == label).nonzero().squeeze(1)
         rank[members] = (torch.arange(len(members)) + 0.5) / len(members)
     chosen = torch.zeros(len(targets), dtype=torch.bool)

@@ -35,7 +35,7 @@ class PerStep(Temporal):
                 f"({type(temporal).__name__}). Compose temporal parts with spikescan.Sequential or spikescan.Residual."
             )
         self.module = module
-        self.stochastic = any(isinstance(part, _DropoutNd) for part in module.modules())
+        self.stochastic = any(isinstance(part, _DropoutNd) for part in module.modules())  # type: ignore[misc]
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """``[T, B, C, *]`` to ``[T, B, C', *]``; the state is ``()``. See `Temporal.forward`."""

@@ -33,10 +33,7 @@ class Sequential(Temporal):
             raise InputError("Sequential was given no parts; pass modules, or a mapping of names to modules.")
         for name, part in named.items():
             self.add_module(str(name), temporal(part))
-        self.causal = all(part.causal for part in self)
-        self.streamable = all(part.streamable for part in self)
-        self.stochastic = any(part.stochastic for part in self)
-        self.length_bound = any(part.length_bound for part in self)
+        _describe(self, list(self))
 
     @property
     def parts(self) -> dict[str, Temporal]:
@@ -100,10 +97,7 @@ class Residual(Temporal):
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = temporal(module)
-        self.causal = self.module.causal
-        self.streamable = self.module.streamable
-        self.stochastic = self.module.stochastic
-        self.length_bound = self.module.length_bound
+        _describe(self, [self.module])
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """``[T, B, C, *]`` to ``[T, B, C, *]``. See `Temporal.forward`."""
@@ -144,3 +138,11 @@ def temporal(module: object) -> Temporal:
     if isinstance(module, nn.Sequential) and any(isinstance(part, Temporal) for part in module.modules()):
         return Sequential(module._modules)
     return PerStep(module)
+
+
+def _describe(whole: Temporal, parts: list[Temporal]) -> None:
+    """Say of a composition what its parts say of themselves."""
+    whole.causal = all(part.causal for part in parts)  # type: ignore[misc]
+    whole.streamable = all(part.streamable for part in parts)  # type: ignore[misc]
+    whole.stochastic = any(part.stochastic for part in parts)  # type: ignore[misc]
+    whole.length_bound = any(part.length_bound for part in parts)  # type: ignore[misc]

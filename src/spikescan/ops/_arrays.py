@@ -1,4 +1,4 @@
-"""Tensors as the flat arrays that CPU kernels read and write, and parameters as tables over neurons."""
+"""Tensors as CPU kernels take them: an address, and parameters as tables over neurons."""
 
 import math
 from typing import Any, NamedTuple
@@ -10,14 +10,25 @@ from torch import Tensor
 from spikescan.ops._checks import compute_dtype
 from spikescan.ops._simd import BYTES
 
-__all__ = ["Array", "Channels", "array", "empty", "limits_of"]
+__all__ = ["Channels", "empty", "in_compute_dtype", "limits_of", "number_like"]
 
-Array = np.ndarray[Any, np.dtype[Any]]
+_NUMBER = {
+    torch.float32: np.float32(0),
+    torch.float64: np.float64(0),
+    torch.complex64: np.complex64(0),
+    torch.complex128: np.complex128(0),
+}
 
 
-def array(tensor: Tensor) -> Array:
-    """The memory of a contiguous tensor as one row, in the dtype that kernels compute in; copied only where that differs."""
-    return tensor.detach().to(compute_dtype(tensor)).view(-1).numpy()
+def in_compute_dtype(tensor: Tensor) -> Tensor:
+    """A contiguous tensor in the dtype that kernels compute in; itself wherever it is so already."""
+    dtype = compute_dtype(tensor)
+    return tensor if tensor.dtype == dtype else tensor.to(dtype)
+
+
+def number_like(tensor: Tensor) -> Any:
+    """A number that tells a kernel the type of the memory it is given."""
+    return _NUMBER[tensor.dtype]
 
 
 def empty(shape: tuple[int, ...], like: Tensor) -> Tensor:
@@ -32,41 +43,27 @@ class Channels(NamedTuple):
     vectors, so that no vector wraps around, and small, so that the table stays in the cache.
     """
 
-    batch: int
     channels: int
     space: int
+    neurons: int
     period: int
 
     @classmethod
     def of(cls, x: Tensor) -> "Channels":
         """For a sequence ``[T, B, C, S]``."""
         _, batch, channels, space = x.shape
+        sample = channels * space
         lanes = BYTES // compute_dtype(x).itemsize
-        return cls(batch, channels, space, min(math.lcm(channels * space, lanes), batch * channels * space))
+        return cls(channels, space, batch * sample, min(math.lcm(sample, lanes), batch * sample))
 
-    @property
-    def neurons(self) -> int:
-        """Neurons of a step."""
-        return self.batch * self.channels * self.space
-
-    def spread(self, rows: Tensor) -> Array:
-        """Parameters ``[R, C]`` as a table ``[R, period]``, flat."""
-        if self.period == self.channels:
-            return array(rows.contiguous())
+    def gather(self, totals: Tensor) -> Tensor:
+        """Sum tables of gradients ``[parts, R, period]`` to ``[R, C]``."""
         samples = self.period // (self.channels * self.space) if self.period else 0
-        shape = (rows.shape[0], samples, self.channels, self.space)
-        return array(rows[:, None, :, None].expand(shape).contiguous())
-
-    def gather(self, table: Array, rows: int) -> Tensor:
-        """Sum a table of gradients ``[parts, R, period]`` back to ``[R, C]``."""
-        samples = self.period // (self.channels * self.space) if self.period else 0
-        shape = (-1, rows, samples, self.channels, self.space)
-        return torch.from_numpy(table).view(shape).sum((0, 2, 4))
+        return totals.view(totals.shape[0], totals.shape[1], samples, self.channels, self.space).sum((0, 2, 4))
 
 
-def limits_of(lengths: Tensor | None, channels: Channels, like: Tensor) -> Array:
+def limits_of(lengths: Tensor | None, channels: Channels, like: Tensor) -> Tensor:
     """The number of valid steps of each neuron, as numbers a vector compares with; empty where all steps are valid."""
     if lengths is None:
-        return np.empty(0, dtype=array(like[:0]).dtype)
-    per_sample = channels.channels * channels.space
-    return array(lengths.to(compute_dtype(like)).repeat_interleave(per_sample))
+        return empty((0,), like)
+    return lengths.to(compute_dtype(like)).repeat_interleave(channels.neurons // max(lengths.shape[0], 1))

@@ -83,6 +83,31 @@ def _llvm(builder: Any, name: str, result: Any, args: list[Any]) -> Any:
     return builder.call(cgutils.get_or_insert_function(builder.module, signature, name), args)
 
 
+# --- memory of tensors ------------------------------------------------------------------------------------------------
+
+
+@intrinsic
+def _pointer(typing: Any, address: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), generate
+
+
+def row(address: Any, size: Any, like: Any) -> Any:
+    """The `size` numbers at `address` (`Tensor.data_ptr`), of the type of the number `like`.
+
+    A kernel is given addresses: making an array of each tensor would cost more than a single time step does.
+    """
+    raise AssertionError("only inside a kernel")
+
+
+@overload(row)
+def _row(address, size, like):
+    dtype = numba.np.numpy_support.as_dtype(like)
+    return lambda address, size, like: numba.carray(_pointer(address), (size,), dtype)
+
+
 # --- groups, loads and stores -----------------------------------------------------------------------------------------
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "position",
     "squarings",
     "store_sum",
+    "strip",
     "valid_steps",
 ]
 
@@ -122,17 +123,22 @@ def squarings(exponent: float) -> int:
 
 
 @triton.jit
-def position(rows: tl.tensor, columns: tl.tensor, ROWS: tl.constexpr, COLUMNS: tl.constexpr) -> tuple[Any, Any, Any]:
-    """Rows ``[ROWS, 1]`` and columns ``[1, COLUMNS]`` of this program, and the number of its row of tiles."""
+def position(rows: tl.tensor, columns: tl.tensor, ROWS: tl.constexpr, COLUMNS: tl.constexpr) -> tl.tuple:
+    """The rows ``[ROWS, 1]`` and the columns ``[1, COLUMNS]`` of this program's tile."""
     across = tl.cdiv(columns, COLUMNS)
-    row_tile = tl.program_id(0) // across
-    row = row_tile * ROWS + tl.arange(0, ROWS)[:, None]
-    column = (tl.program_id(0) % across) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
-    return row, column, row_tile
+    row = tl.program_id(0) // across * ROWS + tl.arange(0, ROWS)[:, None]
+    column = tl.program_id(0) % across * COLUMNS + tl.arange(0, COLUMNS)[None, :]
+    return row, column
 
 
 @triton.jit
-def valid_steps(lengths: tl.tensor, row: tl.tensor, rows: tl.tensor, T: tl.tensor, ROWS: tl.constexpr) -> Any:
+def strip(rows: tl.tensor, columns: tl.tensor, ROWS: tl.constexpr, COLUMNS: tl.constexpr) -> tl.tensor:
+    """The number of this program among those with the same columns: other rows, other chunks."""
+    return tl.program_id(1) * tl.cdiv(rows, ROWS) + tl.program_id(0) // tl.cdiv(columns, COLUMNS)
+
+
+@triton.jit
+def valid_steps(lengths: tl.tensor, row: tl.tensor, rows: tl.tensor, T: tl.tensor, ROWS: tl.constexpr) -> tl.tensor:
     """The valid steps of each row, ``[ROWS, 1]``."""
     if lengths is None:
         steps = tl.zeros((ROWS, 1), tl.int32) + T
@@ -157,7 +163,7 @@ def load_past(
     stride: tl.tensor,
     place: tl.tensor,
     mask: tl.tensor,
-) -> Any:
+) -> tl.tensor:
     """Step t of a sequence; of the `width` steps `before` it, in their dtype, where t < 0."""
     D = before.dtype.element_ty
     now = tl.load(sequence + t * stride + place, mask=mask & (t >= 0), other=0.0).to(D)
@@ -165,7 +171,7 @@ def load_past(
 
 
 @triton.jit
-def _log1p(x: tl.tensor) -> Any:
+def _log1p(x: tl.tensor) -> tl.tensor:
     """log(1 + x) for 0 <= x <= 1, as 2 atanh(x / (2 + x)): nothing cancels where x is small."""
     TERMS: tl.constexpr = 18 if x.dtype == tl.float64 else 8
     s = x / (2.0 + x)
@@ -176,7 +182,7 @@ def _log1p(x: tl.tensor) -> Any:
 
 
 @triton.jit
-def _expm1(x: tl.tensor) -> Any:
+def _expm1(x: tl.tensor) -> tl.tensor:
     """exp(x) - 1 for x <= 0: the Taylor series where the difference would cancel."""
     TERMS: tl.constexpr = 17 if x.dtype == tl.float64 else 9
     near = tl.maximum(x, -0.5)
@@ -187,7 +193,7 @@ def _expm1(x: tl.tensor) -> Any:
 
 
 @triton.jit
-def gate(a: tl.tensor, exponent: tl.tensor, SQUARINGS: tl.constexpr) -> tuple[Any, Any, Any]:
+def gate(a: tl.tensor, exponent: tl.tensor, SQUARINGS: tl.constexpr) -> tl.tuple:
     """The decay ``sigmoid(a)^exponent``, one minus it, and ``1 - sigmoid(a)``; no difference of close numbers is taken."""
     e = tl.exp(-tl.abs(a))
     larger = 1.0 / (1.0 + e)
@@ -207,14 +213,14 @@ def gate(a: tl.tensor, exponent: tl.tensor, SQUARINGS: tl.constexpr) -> tuple[An
 
 
 @triton.jit
-def _round(x: tl.tensor) -> Any:
+def _round(x: tl.tensor) -> tl.tensor:
     """To the nearest integer, half to even, for abs(x) < 2^22: adding 1.5 * 2^23 leaves no bits for a fraction."""
     MAGIC: tl.constexpr = 6755399441055744.0 if x.dtype == tl.float64 else 12582912.0
     return (x + MAGIC) - MAGIC
 
 
 @triton.jit
-def fire(h: tl.tensor, level: tl.tensor, KIND: tl.constexpr) -> Any:
+def fire(h: tl.tensor, level: tl.tensor, KIND: tl.constexpr) -> tl.tensor:
     """The spikes of the membrane h; the table stands at `Kind`."""
     level = tl.full((), level, h.dtype)
     if KIND == IDENTITY:
@@ -222,16 +228,14 @@ def fire(h: tl.tensor, level: tl.tensor, KIND: tl.constexpr) -> Any:
     elif KIND == INTEGER:
         # Limited before rounding too, where the membrane may be of any size; a NaN stays one.
         wide = tl.minimum(tl.maximum(h, -1.0, tl.PropagateNan.ALL), level + 1.0, tl.PropagateNan.ALL)
-        spikes = tl.minimum(
-            tl.maximum(_round(wide), 0.0, tl.PropagateNan.ALL), level, tl.PropagateNan.ALL
-        )
+        spikes = tl.minimum(tl.maximum(_round(wide), 0.0, tl.PropagateNan.ALL), level, tl.PropagateNan.ALL)
     else:
         spikes = (h >= level).to(h.dtype)
     return spikes
 
 
 @triton.jit
-def _gaussian(x: tl.tensor, deviation: tl.tensor) -> Any:
+def _gaussian(x: tl.tensor, deviation: tl.tensor) -> tl.tensor:
     z = x / deviation
     return tl.exp(-0.5 * z * z) / (deviation * ROOT_TWO_PI)
 
@@ -239,7 +243,7 @@ def _gaussian(x: tl.tensor, deviation: tl.tensor) -> Any:
 @triton.jit
 def derivative(
     h: tl.tensor, level: tl.tensor, a: tl.tensor, b: tl.tensor, c: tl.tensor, KIND: tl.constexpr
-) -> Any:
+) -> tl.tensor:
     """The derivative that stands in for that of `fire`; the table stands at `Kind`."""
     level = tl.full((), level, h.dtype)
     a = tl.full((), a, h.dtype)

@@ -118,7 +118,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file cannot be read, is no YAML, or holds something else than fields.
     """
-    import yaml
+    import yaml  # type: ignore[import-untyped]
 
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -133,4 +133,5 @@ def to_yaml(experiment: Experiment) -> str:
     """YAML from which `experiment_from` makes the same experiment."""
     import yaml
 
-    return yaml.safe_dump(asdict(experiment), sort_keys=False, default_flow_style=None)
+    text: str = yaml.safe_dump(asdict(experiment), sort_keys=False, default_flow_style=None)
+    return text

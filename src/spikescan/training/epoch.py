@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from spikescan.data import Batch, Split
 from spikescan.tasks import Task
-from spikescan.training.evaluation import Share, shares
+from spikescan.training.evaluation import Share, bare, over_processes, shares
 from spikescan.training.events import Event, Notice, Step
 from spikescan.training.measure import NeuronMeter, measure
 from spikescan.training.nonfinite import NonFiniteError, explain_nonfinite, nonfinite_gradients
@@ -75,7 +75,7 @@ def run_epoch(learner: Learner, epoch: int) -> Generator[Event, None, Trained]:
     learning_rate = 0.0
     started = time.perf_counter()
     learner.model.train()
-    with measure(learner.model.module, meter):
+    with measure(bare(learner.model), meter):
         for number, share in enumerate(
             shares(order, learner.batch_size, fabric.global_rank, fabric.world_size), start=1
         ):
@@ -84,7 +84,7 @@ def run_epoch(learner: Learner, epoch: int) -> Generator[Event, None, Trained]:
             sums += _update(learner, share, f"epoch {epoch}, update {number} of {steps}")
             if fabric.is_global_zero:
                 if number == 1:
-                    yield from _unreached_parameters(learner.model.module)
+                    yield from _unreached_parameters(bare(learner.model))
                 seconds = time.perf_counter() - started
                 loss, score, samples = sums.tolist()
                 rates = meter.rates(meter.totals(fabric.device))
@@ -99,7 +99,7 @@ def run_epoch(learner: Learner, epoch: int) -> Generator[Event, None, Trained]:
                     seconds_left=seconds / number * (learner.epochs * steps - step),
                 )
     seconds = time.perf_counter() - started
-    loss, score, samples = fabric.all_reduce(sums, reduce_op="sum").tolist()
+    loss, score, samples = over_processes(fabric, sums).tolist()
     neuron_steps = meter.neuron_steps * fabric.world_size
     return Trained(loss / samples, score / samples, seconds, neuron_steps / seconds, learning_rate)
 
@@ -126,23 +126,25 @@ def _update(learner: Learner, share: Share, where: str) -> Tensor:
 def _clip(learner: Learner, where: str) -> None:
     if learner.clip_norm is None:
         return
-    norm = learner.fabric.clip_gradients(
-        learner.model, learner.optimiser, max_norm=learner.clip_norm, error_if_nonfinite=False
-    )
     # float16 has a gradient scaler, which skips an update that overflowed.
-    if norm is not None and not norm.isfinite() and learner.fabric.strategy.precision.precision != "16-mixed":
-        names = nonfinite_gradients(learner.model.module)
-        raise NonFiniteError(
-            f"The gradient is {norm.item()} at {where}, although the loss is finite: that of {names[0]} is not finite "
-            f"(and of {len(names) - 1} other parameters)."
-            if names
-            else f"The norm of the gradient is {norm.item()} at {where}: its square overflows."
+    scaled = learner.fabric.strategy.precision.precision == "16-mixed"
+    try:
+        learner.fabric.clip_gradients(
+            learner.model, learner.optimiser, max_norm=learner.clip_norm, error_if_nonfinite=not scaled
         )
+    except RuntimeError as error:
+        names = nonfinite_gradients(bare(learner.model))
+        if not names:
+            raise
+        raise NonFiniteError(
+            f"The loss is finite, but the gradient is not at {where}: that of {names[0]}"
+            + (f" and {len(names) - 1} more parameters." if len(names) > 1 else ".")
+        ) from error
 
 
 def _explain(learner: Learner, batch: Batch) -> str:
     with learner.fabric.autocast():
-        return explain_nonfinite(learner.model.module, batch)
+        return explain_nonfinite(bare(learner.model), batch)
 
 
 def _seed_epoch(learner: Learner, epoch: int) -> Tensor:
@@ -163,7 +165,7 @@ def _set_learning_rate(learner: Learner, passed: float) -> float:
     """Put the learning rate of this fraction of the run into all groups; returns that of the first."""
     for group in learner.optimiser.param_groups:
         group["lr"] = group.setdefault("initial_lr", group["lr"]) * learner.schedule(passed)
-    return learner.optimiser.param_groups[0]["lr"]
+    return float(learner.optimiser.param_groups[0]["lr"])
 
 
 def _unreached_parameters(model: nn.Module) -> list[Event]:

@@ -11,7 +11,7 @@ from spikescan.data import Split
 from spikescan.tasks import Task
 from spikescan.training.measure import NeuronMeter, measure
 
-__all__ = ["Evaluation", "Share", "evaluate", "shares"]
+__all__ = ["Evaluation", "Share", "bare", "evaluate", "over_processes", "shares"]
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,23 @@ class Share:
 
 def shares(order: Tensor, batch_size: int, rank: int, world_size: int) -> Iterator[Share]:
     """Cut `order` into batches and take this process's part of each."""
-    for batch in order.split(batch_size):
+    for batch in torch.split(order, batch_size):
         mine = batch[rank::world_size]
         yield Share(mine if len(mine) else batch[:1], float(len(mine) > 0), len(batch))
+
+
+def bare(model: nn.Module) -> nn.Module:
+    """The network within what `fabric.setup` returned."""
+    network = model.module
+    assert isinstance(network, nn.Module)
+    return network
+
+
+def over_processes(fabric: Fabric, sums: Tensor) -> Tensor:
+    """The sum over all processes."""
+    reduced = fabric.all_reduce(sums, reduce_op="sum")
+    assert isinstance(reduced, Tensor)
+    return reduced
 
 
 def evaluate(fabric: Fabric, model: nn.Module, task: Task, split: Split, batch_size: int) -> Evaluation:
@@ -57,12 +71,13 @@ def evaluate(fabric: Fabric, model: nn.Module, task: Task, split: Split, batch_s
     sums = torch.zeros(2, device=fabric.device)
     was_training = model.training
     model.eval()
-    with torch.no_grad(), measure(model.module, meter):
+    with torch.no_grad(), measure(bare(model), meter):
         for share in shares(torch.arange(len(split)), batch_size, fabric.global_rank, fabric.world_size):
+            meter.weight = share.weight
             batch = split.batch(share.indices).to(fabric.device)
             outputs, _ = model(batch.inputs, None, batch.lengths)
             sums += share.weight * torch.stack([task.losses(outputs, batch).sum(), task.scores(outputs, batch).sum()])
     model.train(was_training)
-    loss, score = (fabric.all_reduce(sums, reduce_op="sum") / len(split)).tolist()
-    rates = meter.rates(fabric.all_reduce(meter.totals(fabric.device), reduce_op="sum"))
+    loss, score = (over_processes(fabric, sums) / len(split)).tolist()
+    rates = meter.rates(over_processes(fabric, meter.totals(fabric.device)))
     return Evaluation(len(split), loss, score, rates)

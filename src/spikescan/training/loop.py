@@ -125,7 +125,8 @@ def _is_stale(index: Index, patience: int | None) -> bool:
 def _advance(index: Index, steps: int, score: float) -> Index:
     """The index after one more epoch with this validation score."""
     later = replace(index, epoch=index.epoch + 1, step=index.step + steps)
-    return replace(later, best_epoch=later.epoch, best_score=score) if score > index.best_score else later
+    # Not `score > best`: a score that is NaN must not keep the first epoch from being the best so far.
+    return later if score <= index.best_score else replace(later, best_epoch=later.epoch, best_score=score)
 
 
 def _row(index: Index, task: Task, trained: Trained, validated: Evaluation) -> dict[str, float]:

@@ -30,6 +30,8 @@ class NeuronMeter:
 
     def __init__(self, stride: int = 1) -> None:
         self.stride = stride
+        self.weight = 1.0
+        """Of what comes next in the rates: 0 for the sample of a process that runs idly (`Share`)."""
         self.neuron_steps = 0
         """Time steps x samples x neurons that ran."""
         self._spikes: dict[str, Tensor] = {}
@@ -39,8 +41,8 @@ class NeuronMeter:
         """Count the output ``[T, B, C, *]`` of one layer, of which `valid_share` is no padding."""
         self.neuron_steps += spikes.numel()
         looked_at = spikes.detach()[:: self.stride]
-        self._spikes[layer] = self._spikes.get(layer, 0) + looked_at.sum(dtype=torch.float32)
-        self._seen[layer] = self._seen.get(layer, 0.0) + looked_at.numel() * valid_share
+        self._spikes[layer] = self._spikes.get(layer, 0) + self.weight * looked_at.sum(dtype=torch.float32)
+        self._seen[layer] = self._seen.get(layer, 0.0) + self.weight * looked_at.numel() * valid_share
 
     def totals(self, device: torch.device) -> Tensor:
         """``[layers, 2]``: the spikes seen, and over how many neuron-steps; sums of it over processes are exact."""

@@ -94,7 +94,7 @@ def check_new_folder(folder: Path) -> None:
 
 
 def check_same_experiment(folder: Path, experiment: Experiment) -> None:
-    """Raise `InputError` unless `experiment` is that of the run in `folder`, but for what does not touch the numbers."""
+    """Raise `InputError` unless `experiment` is that of the run in `folder`, where it decides the numbers."""
     earlier, now = _decisive(read_experiment(folder)), _decisive(experiment)
     changed = [name for name in now if now[name] != earlier[name]]
     if changed:

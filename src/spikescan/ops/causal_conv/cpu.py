@@ -4,12 +4,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikescan.ops._arrays import Array, Channels, array, empty
-from spikescan.ops._simd import BYTES, add_columns, fma, full, inline, kernel, load, part, store, whole
+from spikescan.ops._arrays import Channels, in_compute_dtype, number_like
+from spikescan.ops._simd import BYTES, add_columns, fma, full, inline, kernel, load, part, row, store, whole
 from spikescan.ops._threads import parts, spread
 from spikescan.ops._tiling import tiling
 from spikescan.ops.fire.cpu import spikes as fire
 from spikescan.ops.fire.cpu import through
+
+
+@inline
+def _table(weight_at, bias_at, k, channels, space, period, like):
+    """Rows of taps and a row of the bias over the columns of a period."""
+    weight, bias = row(weight_at, channels * k, like), row(bias_at, channels, like)
+    table = np.empty((k + 1) * period, weight.dtype)
+    column = 0
+    while column < period:
+        for channel in range(channels):
+            for _ in range(space):
+                for tap in range(k):
+                    table[tap * period + column] = weight[channel * k + tap]
+                table[k * period + column] = bias[channel]
+                column += 1
+    return table
 
 
 @inline
@@ -40,8 +56,12 @@ def _forward_tile(
 
 @kernel
 def _forward(
-    x, window, table, out, low, high, steps, neurons, period, block, tile, k, dilation, kind, level
+    x_at, weight_at, bias_at, window_at, out_at, like,
+    low, high, steps, neurons, channels, space, period, block, tile, k, dilation, kind, level,
 ):  # fmt: skip
+    x, out = row(x_at, steps * neurons, like), row(out_at, steps * neurons, like)
+    window = row(window_at, (k - 1) * dilation * neurons, like)
+    table = _table(weight_at, bias_at, k, channels, space, period, like)
     step = BYTES // x.itemsize
     for start in range(low, high, block):
         stop = min(start + block, high)
@@ -103,9 +123,15 @@ def _of_input_tile(
 
 @kernel
 def _backward(
-    grad, x, window, table, charge, grad_x, grad_window, totals, low, high, steps, neurons, period, block, tile,
-    k, dilation, kind, level, a, b, c,
+    grad_at, x_at, weight_at, bias_at, window_at, charge_at, grad_x_at, grad_window_at, totals_at, like,
+    low, high, steps, neurons, channels, space, period, block, tile, k, dilation, kind, level, a, b, c,
 ):  # fmt: skip
+    grad, x = row(grad_at, steps * neurons, like), row(x_at, steps * neurons, like)
+    charge, grad_x = row(charge_at, steps * neurons, like), row(grad_x_at, steps * neurons, like)
+    past = (k - 1) * dilation * neurons
+    window, grad_window = row(window_at, past, like), row(grad_window_at, past, like)
+    totals = row(totals_at, (k + 1) * period, like)
+    table = _table(weight_at, bias_at, k, channels, space, period, like)
     step = BYTES // x.itemsize
     for start in range(low, high, block):
         stop = min(start + block, high)
@@ -139,26 +165,24 @@ def _backward(
         add_columns(totals, sums, k + 1, start, stop, period, block)
 
 
-def _table(weight: Tensor, bias: Tensor, channels: Channels) -> Array:
-    return channels.spread(torch.cat([weight.detach().t(), bias.detach().unsqueeze(0)]))
-
-
 def forward(
     x: Tensor, weight: Tensor, bias: Tensor, window: Tensor, dilation: int, kind: int, numbers: list[float]
 ) -> Tensor:
     """As the reference's `forward`."""
     channels = Channels.of(x)
-    out = empty(x.shape, x)
-    arrays = (array(x), array(window), _table(weight, bias, channels), array(out))
-    block, tile = tiling(channels.neurons, out.itemsize)
+    inputs = in_compute_dtype(x)
+    out = torch.empty_like(inputs)
+    addresses = tuple(tensor.data_ptr() for tensor in (inputs, weight, bias, window, out))
+    _, _, neurons, period = channels
+    block, tile = tiling(neurons, out.itemsize)
 
     def run(_: int, low: int, high: int) -> None:
         _forward(
-            *arrays, low, high, x.shape[0], channels.neurons, channels.period, block, tile,
-            weight.shape[1], dilation, kind, numbers[0],
+            *addresses, number_like(out), low, high, x.shape[0], neurons, channels.channels, channels.space, period,
+            block, tile, weight.shape[1], dilation, kind, numbers[0],
         )  # fmt: skip
 
-    spread(run, channels.neurons, x.shape[0], BYTES // out.itemsize)
+    spread(run, neurons, x.shape[0], BYTES // out.itemsize)
     return out.to(x.dtype)
 
 
@@ -174,20 +198,22 @@ def backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of x, weight, bias and window."""
     channels = Channels.of(x)
-    charge, grad_x, grad_window = empty(x.shape, x), empty(x.shape, x), empty(window.shape, x)
-    arrays = (array(grad), array(x), array(window), _table(weight, bias, channels))
-    targets = (array(charge), array(grad_x), array(grad_window))
-    block, tile = tiling(channels.neurons, charge.itemsize)
-    grain = BYTES // charge.itemsize
-    rows = weight.shape[1] + 1
-    totals = np.zeros((parts(channels.neurons, x.shape[0], grain), rows * channels.period), arrays[0].dtype)
+    inputs = in_compute_dtype(x)
+    k = weight.shape[1]
+    _, _, neurons, period = channels
+    grain = BYTES // inputs.itemsize
+    charge, grad_x, grad_window = torch.empty_like(inputs), torch.empty_like(inputs), torch.empty_like(window)
+    totals = weight.new_zeros(parts(neurons, x.shape[0], grain), k + 1, period)
+    tensors = (grad.to(inputs.dtype), inputs, weight, bias, window, charge, grad_x, grad_window)
+    addresses = tuple(tensor.data_ptr() for tensor in tensors)
+    block, tile = tiling(neurons, inputs.itemsize)
 
     def run(part: int, low: int, high: int) -> None:
         _backward(
-            *arrays, *targets, totals[part], low, high, x.shape[0], channels.neurons, channels.period, block, tile,
-            weight.shape[1], dilation, kind, *numbers,
+            *addresses, totals[part].data_ptr(), number_like(inputs), low, high, x.shape[0], neurons,
+            channels.channels, channels.space, period, block, tile, k, dilation, kind, *numbers,
         )  # fmt: skip
 
-    spread(run, channels.neurons, x.shape[0], grain)
-    parameters = channels.gather(totals, rows)
+    spread(run, neurons, x.shape[0], grain)
+    parameters = channels.gather(totals)
     return grad_x.to(x.dtype), parameters[:-1].t().contiguous(), parameters[-1].clone(), grad_window

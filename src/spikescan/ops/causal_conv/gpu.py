@@ -21,6 +21,7 @@ from spikescan.ops._triton import (
     load_past,
     position,
     store_sum,
+    strip,
 )
 
 __all__ = ["backward", "forward"]
@@ -46,7 +47,7 @@ def _forward(
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
 ) -> None:
-    row, column, _ = position(rows, columns, ROWS, COLUMNS)
+    row, column = position(rows, columns, ROWS, COLUMNS)
     inside = (row < rows) & (column < columns)
     place = row * columns + column
     filters = weight + column // space * K
@@ -87,7 +88,7 @@ def _charge_gradient(
     COLUMNS: tl.constexpr,
 ) -> None:
     """The gradient of what fires, and sums of it for the taps and the bias."""
-    row, column, row_tile = position(rows, columns, ROWS, COLUMNS)
+    row, column = position(rows, columns, ROWS, COLUMNS)
     inside = (row < rows) & (column < columns)
     place = row * columns + column
     filters = weight + column // space * K
@@ -112,7 +113,7 @@ def _charge_gradient(
         for tap in tl.static_range(K):
             new_sums = new_sums + (sums[tap] + inputs[tap] * g,)
         sums = new_sums + (sums[K] + g,)
-    program = tl.program_id(1) * tl.cdiv(rows, ROWS) + row_tile
+    program = strip(rows, columns, ROWS, COLUMNS)
     for parameter in tl.static_range(K + 1):
         store_sum(partials, sums[parameter], program * (K + 1) + parameter, column, columns)
 
@@ -136,7 +137,7 @@ def _input_gradient(
     COLUMNS: tl.constexpr,
 ) -> None:
     """The gradient of the `steps` inputs from step `shift` on, which is negative for the window."""
-    row, column, _ = position(rows, columns, ROWS, COLUMNS)
+    row, column = position(rows, columns, ROWS, COLUMNS)
     inside = (row < rows) & (column < columns)
     place = row * columns + column
     filters = weight + column // space * K

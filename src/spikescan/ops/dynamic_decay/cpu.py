@@ -4,7 +4,7 @@ A sweep takes a block of neurons at a time and walks it through time in tiles of
 neurons keeps its membrane, its window and its taps in registers. Blocks are wide where there are many neurons, so that memory
 is read in long runs; what a block carries from tile to tile stays in the cache. `docs/performance.md` has the measurements.
 
-The taps and the bias arrive multiplied by -log2(e): the gate then needs 2^a' and nothing else.
+The table of taps and biases is multiplied by -log2(e): the gate then needs 2^a' and nothing else.
 """
 
 import math
@@ -15,7 +15,7 @@ from numba import types
 from numba.extending import overload
 from torch import Tensor
 
-from spikescan.ops._arrays import Array, Channels, array, empty, limits_of
+from spikescan.ops._arrays import Channels, empty, in_compute_dtype, limits_of, number_like
 from spikescan.ops._simd import (
     BYTES,
     LOG2_E,
@@ -34,6 +34,7 @@ from spikescan.ops._simd import (
     load_rows,
     log1p_unit,
     part,
+    row,
     select,
     split_exp2,
     store,
@@ -89,6 +90,23 @@ def _gate(a, exponent, squarings):
 
 
 @inline
+def _table(weight_at, bias_at, k, channels, space, period, like):
+    """Rows of taps and a row of the bias over the columns of a period, times -log2(e)."""
+    weight, bias = row(weight_at, channels * k, like), row(bias_at, channels, like)
+    table = np.empty((k + 1) * period, weight.dtype)
+    scale = weight.dtype.type(-LOG2_E)
+    column = 0
+    while column < period:
+        for channel in range(channels):
+            for _ in range(space):
+                for tap in range(k):
+                    table[tap * period + column] = weight[channel * k + tap] * scale
+                table[k * period + column] = bias[channel] * scale
+                column += 1
+    return table
+
+
+@inline
 def _forward_tile(
     x, table, window, limits, spikes, membranes, carried,
     n, slot, column, first, last, neurons, period, taps, exponent, squarings, kind, level, keep, group,
@@ -120,9 +138,15 @@ def _forward_tile(
 
 @kernel
 def _forward(
-    x, table, membrane, window, limits, spikes, membranes, final,
-    low, high, steps, neurons, period, block, tile, taps, exponent, squarings, kind, level, keep,
+    x_at, weight_at, bias_at, membrane_at, window_at, limits_at, spikes_at, membranes_at, final_at, like,
+    low, high, steps, neurons, channels, space, period, block, tile, taps, exponent, squarings, kind, level, keep, masked,
 ):  # fmt: skip
+    k = len(taps)
+    x, spikes = row(x_at, steps * neurons, like), row(spikes_at, steps * neurons, like)
+    membranes = row(membranes_at, steps * neurons if keep else 0, like)
+    membrane, final = row(membrane_at, neurons, like), row(final_at, neurons, like)
+    window, limits = row(window_at, (k - 1) * neurons, like), row(limits_at, neurons if masked else 0, like)
+    table = _table(weight_at, bias_at, k, channels, space, period, like)
     step = BYTES // x.itemsize
     carried = np.empty(block, x.dtype)
     for start in range(low, high, block):
@@ -201,11 +225,20 @@ def _backward_tile(
 
 @kernel
 def _backward(
-    x, table, membrane, window, membranes, limits, grad_spikes, grad_final, grad_x, grad_membrane, grad_window, totals,
-    low, high, steps, neurons, period, block, tile, taps, exponent, squarings, kind, level, a, b, c,
+    x_at, weight_at, bias_at, membrane_at, window_at, membranes_at, limits_at, grad_spikes_at, grad_final_at,
+    grad_x_at, grad_membrane_at, grad_window_at, totals_at, like,
+    low, high, steps, neurons, channels, space, period, block, tile, taps, exponent, squarings,
+    kind, level, a, b, c, masked,
 ):  # fmt: skip
-    step = BYTES // x.itemsize
     k = len(taps)
+    x, membranes = row(x_at, steps * neurons, like), row(membranes_at, steps * neurons, like)
+    grad_spikes, grad_x = row(grad_spikes_at, steps * neurons, like), row(grad_x_at, steps * neurons, like)
+    membrane, grad_final = row(membrane_at, neurons, like), row(grad_final_at, neurons, like)
+    grad_membrane, limits = row(grad_membrane_at, neurons, like), row(limits_at, neurons if masked else 0, like)
+    window, grad_window = row(window_at, (k - 1) * neurons, like), row(grad_window_at, (k - 1) * neurons, like)
+    totals = row(totals_at, (k + 1) * period, like)
+    table = _table(weight_at, bias_at, k, channels, space, period, like)
+    step = BYTES // x.itemsize
     carried = np.zeros(k * block, x.dtype)
     for start in range(low, high, block):
         stop = min(start + block, high)
@@ -236,8 +269,8 @@ def _backward(
         grad_membrane[start:stop] = carried[:size]
         # What is still pending belongs to the inputs before the first step, the newest first.
         for j in range(k - 1):
-            row = (k - 2 - j) * neurons
-            grad_window[row + start : row + stop] = carried[(j + 1) * block : (j + 1) * block + size]
+            oldest_first = (k - 2 - j) * neurons
+            grad_window[oldest_first + start : oldest_first + stop] = carried[(j + 1) * block : (j + 1) * block + size]
         add_columns(totals, sums, k + 1, start, stop, period, block)
 
 
@@ -245,11 +278,6 @@ def _squarings(exponent: float) -> tuple[int, ...] | None:
     """As many items as squarings make the power `exponent`; None if it is no power of two that is at least 1."""
     mantissa, power_of_two = math.frexp(exponent)
     return (0,) * (power_of_two - 1) if mantissa == 0.5 and 1 <= power_of_two <= 5 else None
-
-
-def _table(weight: Tensor, bias: Tensor, channels: Channels) -> Array:
-    rows = torch.cat([weight.detach().t(), bias.detach().unsqueeze(0)])
-    return channels.spread(rows * -LOG2_E)
 
 
 def forward(
@@ -266,21 +294,24 @@ def forward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As the reference's `forward`."""
     channels = Channels.of(x)
-    spikes = empty(x.shape, x)
-    membranes = empty(x.shape if keep else (0,), x)
-    final = empty(membrane.shape, x)
-    arrays = (array(x), _table(weight, bias, channels), array(membrane), array(window), limits_of(lengths, channels, x))
-    targets = (array(spikes), array(membranes), array(final))
-    block, tile = tiling(channels.neurons, final.itemsize)
+    inputs = in_compute_dtype(x)
+    spikes = torch.empty_like(inputs)
+    membranes = torch.empty_like(inputs) if keep else empty((0,), x)
+    final = torch.empty_like(membrane)
+    limits = limits_of(lengths, channels, x)
+    tensors = (inputs, weight, bias, membrane, window, limits, spikes, membranes, final)
+    addresses = tuple(tensor.data_ptr() for tensor in tensors)
+    _, _, neurons, period = channels
+    block, tile = tiling(neurons, final.itemsize)
     taps, squarings = (0,) * weight.shape[1], _squarings(exponent)
 
     def run(_: int, low: int, high: int) -> None:
         _forward(
-            *arrays, *targets, low, high, x.shape[0], channels.neurons, channels.period, block, tile,
-            taps, exponent, squarings, kind, numbers[0], keep,
+            *addresses, number_like(final), low, high, x.shape[0], neurons, channels.channels, channels.space, period,
+            block, tile, taps, exponent, squarings, kind, numbers[0], keep, lengths is not None,
         )  # fmt: skip
 
-    spread(run, channels.neurons, x.shape[0], BYTES // final.itemsize)
+    spread(run, neurons, x.shape[0], BYTES // final.itemsize)
     return spikes.to(x.dtype), final, membranes
 
 
@@ -300,31 +331,29 @@ def backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of x, weight, bias, membrane and window."""
     channels = Channels.of(x)
-    grad_x, grad_h, grad_window = empty(x.shape, x), empty(membrane.shape, x), empty(window.shape, x)
-    arriving = torch.zeros_like(membrane) if grad_membrane is None else grad_membrane.contiguous()
-    arrays = (
-        array(x),
-        _table(weight, bias, channels),
-        array(membrane),
-        array(window),
-        array(membranes),
-        limits_of(lengths, channels, x),
-        array(grad_spikes),
-        array(arriving),
-    )
-    targets = (array(grad_x), array(grad_h), array(grad_window))
-    block, tile = tiling(channels.neurons, membrane.itemsize)
-    taps, squarings = (0,) * weight.shape[1], _squarings(exponent)
+    inputs = in_compute_dtype(x)
+    k = weight.shape[1]
+    _, _, neurons, period = channels
     grain = BYTES // membrane.itemsize
-    rows = weight.shape[1] + 1
-    totals = np.zeros((parts(channels.neurons, x.shape[0], grain), rows * channels.period), arrays[0].dtype)
+    limits = limits_of(lengths, channels, x)
+    of_final = torch.zeros_like(membrane) if grad_membrane is None else grad_membrane.contiguous()
+    grad_x, grad_h, grad_window = torch.empty_like(inputs), torch.empty_like(membrane), torch.empty_like(window)
+    totals = membrane.new_zeros(parts(neurons, x.shape[0], grain), k + 1, period)
+    tensors = (
+        inputs, weight, bias, membrane, window, membranes, limits, grad_spikes.to(inputs.dtype), of_final,
+        grad_x, grad_h, grad_window,
+    )  # fmt: skip
+    addresses = tuple(tensor.data_ptr() for tensor in tensors)
+    block, tile = tiling(neurons, membrane.itemsize)
+    taps, squarings = (0,) * k, _squarings(exponent)
 
     def run(part: int, low: int, high: int) -> None:
         _backward(
-            *arrays, *targets, totals[part], low, high, x.shape[0], channels.neurons, channels.period, block, tile,
-            taps, exponent, squarings, kind, *numbers,
+            *addresses, totals[part].data_ptr(), number_like(membrane), low, high, x.shape[0], neurons,
+            channels.channels, channels.space, period, block, tile, taps, exponent, squarings, kind, *numbers,
+            lengths is not None,
         )  # fmt: skip
 
-    spread(run, channels.neurons, x.shape[0], grain)
-    parameters = channels.gather(totals, rows) * -LOG2_E
+    spread(run, neurons, x.shape[0], grain)
+    parameters = channels.gather(totals) * -LOG2_E
     return grad_x.to(x.dtype), parameters[:-1].t().contiguous(), parameters[-1].clone(), grad_h, grad_window

@@ -19,6 +19,7 @@ from spikescan.ops._triton import (
     position,
     squarings,
     store_sum,
+    strip,
     valid_steps,
 )
 from spikescan.ops.linear_recurrence.gpu import carry
@@ -27,9 +28,7 @@ __all__ = ["backward", "forward"]
 
 
 @triton.jit
-def _load_filter(
-    weight: tl.tensor, bias: tl.tensor, channel: tl.tensor, mask: tl.tensor, K: tl.constexpr
-) -> tuple[Any, Any]:
+def _load_filter(weight: tl.tensor, bias: tl.tensor, channel: tl.tensor, mask: tl.tensor, K: tl.constexpr) -> tl.tuple:
     """The taps of these channels, a tuple, and their bias."""
     taps = ()
     for tap in tl.static_range(K):
@@ -47,7 +46,7 @@ def _load_window(
     place: tl.tensor,
     mask: tl.tensor,
     K: tl.constexpr,
-) -> Any:
+) -> tl.tuple:
     """The K - 1 inputs before step t, a tuple, newest last; zero from step `last` on."""
     inputs = ()
     for tap in tl.static_range(K - 1):
@@ -57,7 +56,7 @@ def _load_window(
 
 
 @triton.jit
-def _filter(taps: Any, inputs: Any, bias: tl.tensor, K: tl.constexpr) -> Any:
+def _filter(taps: tl.tuple, inputs: tl.tuple, bias: tl.tensor, K: tl.constexpr) -> tl.tensor:
     a = bias
     for tap in tl.static_range(K):
         a = a + taps[tap] * inputs[tap]
@@ -93,7 +92,7 @@ def _forward(
     """Spikes and `ends` from the `starts` of the chunks; without them `ends` from zero and the `products` of the decays."""
     D: tl.constexpr = weight.dtype.element_ty
     exponent = tl.full((), exponent, D)
-    row, column, _ = position(rows, columns, ROWS, COLUMNS)
+    row, column = position(rows, columns, ROWS, COLUMNS)
     inside = (row < rows) & (column < columns)
     place = row * columns + column
     taps, offset = _load_filter(weight, bias, column // space, column < columns, K)
@@ -162,7 +161,7 @@ def _backward(
     """
     D: tl.constexpr = weight.dtype.element_ty
     exponent = tl.full((), exponent, D)
-    row, column, row_tile = position(rows, columns, ROWS, COLUMNS)
+    row, column = position(rows, columns, ROWS, COLUMNS)
     inside = (row < rows) & (column < columns)
     place = row * columns + column
     taps, offset = _load_filter(weight, bias, column // space, column < columns, K)
@@ -216,7 +215,7 @@ def _backward(
     else:
         for tap in tl.static_range(K - 1):
             tl.store(halos + (number * (K - 1) + tap) * stride + place, owed[K - 2 - tap], mask=inside)
-        program = number * tl.cdiv(rows, ROWS) + row_tile
+        program = strip(rows, columns, ROWS, COLUMNS)
         for parameter in tl.static_range(K + 1):
             store_sum(partials, sums[parameter], program * (K + 1) + parameter, column, columns)
 

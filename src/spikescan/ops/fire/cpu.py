@@ -2,9 +2,10 @@
 
 import math
 
+import torch
 from torch import Tensor
 
-from spikescan.ops._arrays import array, empty
+from spikescan.ops._arrays import in_compute_dtype, number_like
 from spikescan.ops._firing import Kind
 from spikescan.ops._simd import (
     BYTES,
@@ -17,6 +18,7 @@ from spikescan.ops._simd import (
     load,
     part,
     rint,
+    row,
     select,
     sigmoid,
     store,
@@ -83,7 +85,8 @@ def _fire_group(h, out, n, group, kind, level):
 
 
 @kernel
-def _fire(h, out, low, high, kind, level):
+def _fire(h_at, out_at, like, low, high, size, kind, level):
+    h, out = row(h_at, size, like), row(out_at, size, like)
     step = BYTES // h.itemsize
     for n in range(low, high, step):
         if high - n >= step:
@@ -98,7 +101,8 @@ def _through_group(grad, h, out, n, group, kind, level, a, b, c):
 
 
 @kernel
-def _through(grad, h, out, low, high, kind, level, a, b, c):
+def _through(grad_at, h_at, out_at, like, low, high, size, kind, level, a, b, c):
+    grad, h, out = row(grad_at, size, like), row(h_at, size, like), row(out_at, size, like)
     step = BYTES // h.itemsize
     for n in range(low, high, step):
         if high - n >= step:
@@ -109,17 +113,26 @@ def _through(grad, h, out, low, high, kind, level, a, b, c):
 
 def forward(membrane: Tensor, kind: int, numbers: list[float]) -> Tensor:
     """Spikes, of the shape and dtype of the membrane."""
-    h = array(membrane)
-    out = empty(membrane.shape, membrane)
-    target = array(out)
-    spread(lambda _, low, high: _fire(h, target, low, high, kind, numbers[0]), h.size, 1, BYTES // h.itemsize)
+    h = in_compute_dtype(membrane)
+    out = torch.empty_like(h)
+    size = h.numel()
+
+    def run(_: int, low: int, high: int) -> None:
+        _fire(h.data_ptr(), out.data_ptr(), number_like(h), low, high, size, kind, numbers[0])
+
+    spread(run, size, 1, BYTES // h.itemsize)
     return out.to(membrane.dtype)
 
 
 def backward(grad: Tensor, membrane: Tensor, kind: int, numbers: list[float]) -> Tensor:
     """The gradient of the membrane."""
-    g, h = array(grad), array(membrane)
-    out = empty(membrane.shape, membrane)
-    target = array(out)
-    spread(lambda _, low, high: _through(g, h, target, low, high, kind, *numbers), h.size, 1, BYTES // h.itemsize)
+    h = in_compute_dtype(membrane)
+    g = grad.to(h.dtype)
+    out = torch.empty_like(h)
+    size = h.numel()
+
+    def run(_: int, low: int, high: int) -> None:
+        _through(g.data_ptr(), h.data_ptr(), out.data_ptr(), number_like(h), low, high, size, kind, *numbers)
+
+    spread(run, size, 1, BYTES // h.itemsize)
     return out.to(membrane.dtype)

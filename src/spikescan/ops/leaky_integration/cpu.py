@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikescan.ops._arrays import Channels, array, empty, limits_of
+from spikescan.ops._arrays import Channels, empty, in_compute_dtype, limits_of, number_like
 from spikescan.ops._firing import FiringSpec, Kind
-from spikescan.ops._simd import BYTES, add_columns, fma, full, inline, kernel, load, part, select, store, whole
+from spikescan.ops._simd import BYTES, add_columns, fma, full, inline, kernel, load, part, row, select, store, whole
 from spikescan.ops._threads import parts, spread
 from spikescan.ops._tiling import tiling
 from spikescan.ops.fire.cpu import spikes as fire
@@ -27,6 +27,21 @@ def _after_reset(h, s, reset, unit):
     if reset == HARD:
         return select(s > 0.0, full(0.0, h), h)
     return h
+
+
+@inline
+def _table(decay_at, gain_at, channels, space, period, like):
+    """A row of decays and a row of gains over the columns of a period."""
+    decay, gain = row(decay_at, channels, like), row(gain_at, channels, like)
+    table = np.empty(2 * period, decay.dtype)
+    column = 0
+    while column < period:
+        for channel in range(channels):
+            for _ in range(space):
+                table[column] = decay[channel]
+                table[period + column] = gain[channel]
+                column += 1
+    return table
 
 
 @inline
@@ -57,9 +72,14 @@ def _forward_tile(
 
 @kernel
 def _forward(
-    x, table, membrane, limits, spikes, charges, final,
-    low, high, steps, neurons, period, block, tile, reset, unit, kind, level, keep,
+    x_at, decay_at, gain_at, membrane_at, limits_at, spikes_at, charges_at, final_at, like,
+    low, high, steps, neurons, channels, space, period, block, tile, reset, unit, kind, level, keep, masked,
 ):  # fmt: skip
+    x, spikes = row(x_at, steps * neurons, like), row(spikes_at, steps * neurons, like)
+    charges = row(charges_at, steps * neurons if keep else 0, like)
+    membrane, final = row(membrane_at, neurons, like), row(final_at, neurons, like)
+    limits = row(limits_at, neurons if masked else 0, like)
+    table = _table(decay_at, gain_at, channels, space, period, like)
     step = BYTES // x.itemsize
     carried = np.empty(block, x.dtype)
     for start in range(low, high, block):
@@ -139,9 +159,16 @@ def _backward_tile(
 
 @kernel
 def _backward(
-    x, table, membrane, charges, limits, grad_spikes, grad_final, grad_x, grad_membrane, totals,
-    low, high, steps, neurons, period, block, tile, reset, unit, detached, kind, level, a, b, c,
+    x_at, decay_at, gain_at, membrane_at, charges_at, limits_at, grad_spikes_at, grad_final_at, grad_x_at,
+    grad_membrane_at, totals_at, like,
+    low, high, steps, neurons, channels, space, period, block, tile, reset, unit, detached, kind, level, a, b, c, masked,
 ):  # fmt: skip
+    x, charges = row(x_at, steps * neurons, like), row(charges_at, steps * neurons, like)
+    grad_spikes, grad_x = row(grad_spikes_at, steps * neurons, like), row(grad_x_at, steps * neurons, like)
+    membrane, grad_final = row(membrane_at, neurons, like), row(grad_final_at, neurons, like)
+    grad_membrane, limits = row(grad_membrane_at, neurons, like), row(limits_at, neurons if masked else 0, like)
+    totals = row(totals_at, 2 * period, like)
+    table = _table(decay_at, gain_at, channels, space, period, like)
     step = BYTES // x.itemsize
     carried = np.empty(block, x.dtype)
     for start in range(low, high, block):
@@ -184,22 +211,24 @@ def forward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As the reference's `forward`."""
     channels = Channels.of(x)
-    spikes = empty(x.shape, x)
-    charges = empty(x.shape if keep else (0,), x)
-    final = empty(membrane.shape, x)
-    table = channels.spread(torch.stack([decay.detach(), gain.detach()]))
-    arrays = (array(x), table, array(membrane), limits_of(lengths, channels, x))
-    targets = (array(spikes), array(charges), array(final))
-    block, tile = tiling(channels.neurons, final.itemsize)
+    inputs = in_compute_dtype(x)
+    spikes = torch.empty_like(inputs)
+    charges = torch.empty_like(inputs) if keep else empty((0,), x)
+    final = torch.empty_like(membrane)
+    limits = limits_of(lengths, channels, x)
+    tensors = (inputs, decay, gain, membrane, limits, spikes, charges, final)
+    addresses = tuple(tensor.data_ptr() for tensor in tensors)
+    _, _, neurons, period = channels
+    block, tile = tiling(neurons, final.itemsize)
     unit = FiringSpec(Kind(kind), *numbers).unit
 
     def run(_: int, low: int, high: int) -> None:
         _forward(
-            *arrays, *targets, low, high, x.shape[0], channels.neurons, channels.period, block, tile,
-            reset, unit, kind, numbers[0], keep,
+            *addresses, number_like(final), low, high, x.shape[0], neurons, channels.channels, channels.space, period,
+            block, tile, reset, unit, kind, numbers[0], keep, lengths is not None,
         )  # fmt: skip
 
-    spread(run, channels.neurons, x.shape[0], BYTES // final.itemsize)
+    spread(run, neurons, x.shape[0], BYTES // final.itemsize)
     return spikes.to(x.dtype), final, charges
 
 
@@ -219,23 +248,27 @@ def backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of x, decay, gain and membrane."""
     channels = Channels.of(x)
-    grad_x, grad_v = empty(x.shape, x), empty(membrane.shape, x)
-    arriving = torch.zeros_like(membrane) if grad_membrane is None else grad_membrane.contiguous()
-    table = channels.spread(torch.stack([decay.detach(), gain.detach()]))
-    limits = limits_of(lengths, channels, x)
-    arrays = (array(x), table, array(membrane), array(charges), limits, array(grad_spikes), array(arriving))
-    targets = (array(grad_x), array(grad_v))
-    block, tile = tiling(channels.neurons, membrane.itemsize)
+    inputs = in_compute_dtype(x)
+    _, _, neurons, period = channels
     grain = BYTES // membrane.itemsize
+    limits = limits_of(lengths, channels, x)
+    of_final = torch.zeros_like(membrane) if grad_membrane is None else grad_membrane.contiguous()
+    grad_x, grad_v = torch.empty_like(inputs), torch.empty_like(membrane)
+    totals = membrane.new_zeros(parts(neurons, x.shape[0], grain), 2, period)
+    tensors = (
+        inputs, decay, gain, membrane, charges, limits, grad_spikes.to(inputs.dtype), of_final, grad_x, grad_v
+    )  # fmt: skip
+    addresses = tuple(tensor.data_ptr() for tensor in tensors)
+    block, tile = tiling(neurons, membrane.itemsize)
     unit = FiringSpec(Kind(kind), *numbers).unit
-    totals = np.zeros((parts(channels.neurons, x.shape[0], grain), 2 * channels.period), arrays[0].dtype)
 
     def run(part: int, low: int, high: int) -> None:
         _backward(
-            *arrays, *targets, totals[part], low, high, x.shape[0], channels.neurons, channels.period, block, tile,
-            reset, unit, detach_reset, kind, *numbers,
+            *addresses, totals[part].data_ptr(), number_like(membrane), low, high, x.shape[0], neurons,
+            channels.channels, channels.space, period, block, tile, reset, unit, detach_reset, kind, *numbers,
+            lengths is not None,
         )  # fmt: skip
 
-    spread(run, channels.neurons, x.shape[0], grain)
-    grad_decay, grad_gain = channels.gather(totals, 2)
+    spread(run, neurons, x.shape[0], grain)
+    grad_decay, grad_gain = channels.gather(totals)
     return grad_x.to(x.dtype), grad_decay.clone(), grad_gain.clone(), grad_v

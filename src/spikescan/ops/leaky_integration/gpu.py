@@ -19,6 +19,7 @@ from spikescan.ops._triton import (
     load_past,
     position,
     store_sum,
+    strip,
     valid_steps,
 )
 from spikescan.ops.leaky_integration.reference import Reset
@@ -30,7 +31,7 @@ HARD = tl.constexpr(Reset.HARD.value)
 
 
 @triton.jit
-def _reset(h: tl.tensor, fired: tl.tensor, unit: tl.tensor, RESET: tl.constexpr, KIND: tl.constexpr) -> Any:
+def _reset(h: tl.tensor, fired: tl.tensor, unit: tl.tensor, RESET: tl.constexpr, KIND: tl.constexpr) -> tl.tensor:
     """The membrane that a charged membrane leaves behind."""
     if RESET == SOFT:
         after = h - unit * fired
@@ -50,7 +51,7 @@ def _reset_slope(
     RESET: tl.constexpr,
     DETACHED: tl.constexpr,
     KIND: tl.constexpr,
-) -> Any:
+) -> tl.tensor:
     """The derivative of `_reset` by h; through the spike too unless it is detached."""
     if RESET == SOFT:
         through = tl.full(h.shape, 1.0, h.dtype) if DETACHED else 1.0 - unit * slope
@@ -88,7 +89,7 @@ def _forward(
 ) -> None:
     D: tl.constexpr = decay.dtype.element_ty
     unit = tl.full((), unit, D)
-    row, column, _ = position(rows, columns, ROWS, COLUMNS)
+    row, column = position(rows, columns, ROWS, COLUMNS)
     inside = (row < rows) & (column < columns)
     place = row * columns + column
     leak = tl.load(decay + column // space, mask=column < columns, other=0.0)
@@ -137,7 +138,7 @@ def _backward(
 ) -> None:
     D: tl.constexpr = decay.dtype.element_ty
     unit = tl.full((), unit, D)
-    row, column, row_tile = position(rows, columns, ROWS, COLUMNS)
+    row, column = position(rows, columns, ROWS, COLUMNS)
     inside = (row < rows) & (column < columns)
     place = row * columns + column
     leak = tl.load(decay + column // space, mask=column < columns, other=0.0)
@@ -162,8 +163,9 @@ def _backward(
         tl.store(grad_x + t * stride + place, scale * g, mask=inside)
         later = tl.where(valid, leak * g, later)
     tl.store(grad_membrane + place, later, mask=inside)
-    store_sum(partials, grad_decay, row_tile * 2, column, columns)
-    store_sum(partials, grad_gain, row_tile * 2 + 1, column, columns)
+    program = strip(rows, columns, ROWS, COLUMNS)
+    store_sum(partials, grad_decay, program * 2, column, columns)
+    store_sum(partials, grad_gain, program * 2 + 1, column, columns)
 
 
 def forward(

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikescan.ops._arrays import Array
-from spikescan.ops._simd import BYTES, fma, inline, kernel, load, part, store, whole
+from spikescan.ops._arrays import number_like
+from spikescan.ops._simd import BYTES, fma, inline, kernel, load, part, row, store, whole
 from spikescan.ops._threads import spread
 from spikescan.ops._tiling import tiling
 
@@ -21,7 +21,12 @@ def _forward_tile(decay, drive, states, carried, n, slot, first, last, neurons, 
 
 
 @kernel
-def _forward(decay, drive, initial, states, final, low, high, steps, neurons, stride, block, tile):
+def _forward(
+    decay_at, drive_at, initial_at, states_at, final_at, like, low, high, steps, neurons, rows, block, tile
+):  # fmt: skip
+    decay, drive, states = row(decay_at, rows * neurons, like), row(drive_at, steps * neurons, like), row(states_at, steps * neurons, like)
+    initial, final = row(initial_at, neurons, like), row(final_at, neurons, like)
+    stride = neurons if rows > 1 else 0
     step = BYTES // drive.itemsize
     carried = np.empty(block, drive.dtype)
     for start in range(low, high, block):
@@ -64,9 +69,14 @@ def _backward_tile(
 
 @kernel
 def _backward(
-    grad, grad_final, decay, states, initial, grad_decay, grad_drive, grad_initial,
-    low, high, steps, neurons, stride, block, tile,
+    grad_at, grad_final_at, decay_at, states_at, initial_at, grad_decay_at, grad_drive_at, grad_initial_at, like,
+    low, high, steps, neurons, rows, has_grad, block, tile,
 ):  # fmt: skip
+    grad, states = row(grad_at, steps * neurons if has_grad else 0, like), row(states_at, steps * neurons, like)
+    grad_final, initial = row(grad_final_at, neurons, like), row(initial_at, neurons, like)
+    decay, grad_decay = row(decay_at, rows * neurons, like), row(grad_decay_at, rows * neurons, like)
+    grad_drive, grad_initial = row(grad_drive_at, steps * neurons, like), row(grad_initial_at, neurons, like)
+    stride = neurons if rows > 1 else 0
     step = BYTES // states.itemsize
     carried = np.empty(block, states.dtype)
     for start in range(low, high, block):
@@ -92,22 +102,33 @@ def _backward(
 
 
 @kernel
-def _forward_complex(decay, drive, initial, states, final, low, high, steps, neurons, stride):
+def _forward_complex(
+    decay_at, drive_at, initial_at, states_at, final_at, like, low, high, steps, neurons, rows, block, tile
+):  # fmt: skip
+    decay, drive, states = row(decay_at, rows * neurons, like), row(drive_at, steps * neurons, like), row(states_at, steps * neurons, like)
+    initial, final = row(initial_at, neurons, like), row(final_at, neurons, like)
+    stride = neurons if rows > 1 else 0
     h = initial[low:high].copy()
     for t in range(steps):
-        row = states[t * neurons + low : t * neurons + high]
+        now = states[t * neurons + low : t * neurons + high]
         decays = decay[t * stride + low : t * stride + high]
         drives = drive[t * neurons + low : t * neurons + high]
         for n in range(high - low):
             h[n] = decays[n] * h[n] + drives[n]
-            row[n] = h[n]
+            now[n] = h[n]
     final[low:high] = h
 
 
 @kernel
 def _backward_complex(
-    grad, grad_final, decay, states, initial, grad_decay, grad_drive, grad_initial, low, high, steps, neurons, stride
-):
+    grad_at, grad_final_at, decay_at, states_at, initial_at, grad_decay_at, grad_drive_at, grad_initial_at, like,
+    low, high, steps, neurons, rows, has_grad, block, tile,
+):  # fmt: skip
+    grad, states = row(grad_at, steps * neurons if has_grad else 0, like), row(states_at, steps * neurons, like)
+    grad_final, initial = row(grad_final_at, neurons, like), row(initial_at, neurons, like)
+    decay, grad_decay = row(decay_at, rows * neurons, like), row(grad_decay_at, rows * neurons, like)
+    grad_drive, grad_initial = row(grad_drive_at, steps * neurons, like), row(grad_initial_at, neurons, like)
+    stride = neurons if rows > 1 else 0
     d = grad_final[low:high].copy()
     for t in range(steps - 1, -1, -1):
         now = t * neurons
@@ -129,16 +150,14 @@ def _backward_complex(
 
 def forward(decay: Tensor, drive: Tensor, initial: Tensor) -> tuple[Tensor, Tensor]:
     """As the reference's `forward`."""
-    (steps, neurons), stride = drive.shape, _stride(decay, drive)
+    steps, neurons = drive.shape
     states, final = torch.empty_like(drive), torch.empty_like(initial)
-    arrays = tuple(_flat(t) for t in (decay, drive, initial, states, final))
+    addresses = tuple(tensor.data_ptr() for tensor in (decay, drive, initial, states, final))
+    sweep = _forward_complex if drive.is_complex() else _forward
     block, tile = tiling(neurons, drive.itemsize)
 
     def run(_: int, low: int, high: int) -> None:
-        if drive.is_complex():
-            _forward_complex(*arrays, low, high, steps, neurons, stride)
-        else:
-            _forward(*arrays, low, high, steps, neurons, stride, block, tile)
+        sweep(*addresses, number_like(drive), low, high, steps, neurons, decay.shape[0], block, tile)
 
     spread(run, neurons, steps, BYTES // drive.itemsize)
     return states, final
@@ -148,27 +167,18 @@ def backward(
     grad_states: Tensor | None, grad_final: Tensor | None, decay: Tensor, states: Tensor, initial: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of decay, drive and initial."""
-    (steps, neurons), stride = states.shape, _stride(decay, states)
+    steps, neurons = states.shape
     grads = states.new_empty(0) if grad_states is None else grad_states
-    arriving = torch.zeros_like(initial) if grad_final is None else grad_final.contiguous()
+    of_final = torch.zeros_like(initial) if grad_final is None else grad_final.contiguous()
+    # A row of decays that serves every step collects a sum, which starts at zero.
     targets = (torch.zeros_like(decay), torch.empty_like(states), torch.empty_like(initial))
-    arrays = tuple(_flat(t) for t in (grads, arriving, decay, states, initial, *targets))
+    addresses = tuple(tensor.data_ptr() for tensor in (grads, of_final, decay, states, initial, *targets))
+    sweep = _backward_complex if states.is_complex() else _backward
     block, tile = tiling(neurons, states.itemsize)
+    has_grad = grad_states is not None
 
     def run(_: int, low: int, high: int) -> None:
-        if states.is_complex():
-            _backward_complex(*arrays, low, high, steps, neurons, stride)
-        else:
-            _backward(*arrays, low, high, steps, neurons, stride, block, tile)
+        sweep(*addresses, number_like(states), low, high, steps, neurons, decay.shape[0], has_grad, block, tile)
 
     spread(run, neurons, steps, BYTES // states.itemsize)
     return targets
-
-
-def _stride(decay: Tensor, drive: Tensor) -> int:
-    """Steps of the decay's memory from one time to the next: none where one row serves all."""
-    return drive.shape[1] if decay.shape[0] == drive.shape[0] > 1 else 0
-
-
-def _flat(tensor: Tensor) -> Array:
-    return tensor.detach().resolve_conj().view(-1).numpy()

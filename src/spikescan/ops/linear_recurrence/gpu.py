@@ -18,7 +18,7 @@ __all__ = ["backward", "carry", "forward"]
 
 
 @triton.jit
-def _load(pointer: tl.tensor, place: tl.tensor, mask: tl.tensor, PARTS: tl.constexpr) -> Any:
+def _load(pointer: tl.tensor, place: tl.tensor, mask: tl.tensor, PARTS: tl.constexpr) -> tl.tuple:
     number = ()
     for part in tl.static_range(PARTS):
         number = number + (tl.load(pointer + place * PARTS + part, mask=mask, other=0.0),)
@@ -26,13 +26,13 @@ def _load(pointer: tl.tensor, place: tl.tensor, mask: tl.tensor, PARTS: tl.const
 
 
 @triton.jit
-def _store(pointer: tl.tensor, place: tl.tensor, number: Any, mask: tl.tensor, PARTS: tl.constexpr) -> None:
+def _store(pointer: tl.tensor, place: tl.tensor, number: tl.tuple, mask: tl.tensor, PARTS: tl.constexpr) -> None:
     for part in tl.static_range(PARTS):
         tl.store(pointer + place * PARTS + part, number[part], mask=mask)
 
 
 @triton.jit
-def _fill(value: tl.constexpr, D: tl.constexpr, BLOCK: tl.constexpr, PARTS: tl.constexpr) -> Any:
+def _fill(value: tl.constexpr, D: tl.constexpr, BLOCK: tl.constexpr, PARTS: tl.constexpr) -> tl.tuple:
     number = (tl.full((BLOCK,), value, D),)
     for _ in tl.static_range(PARTS - 1):
         number = number + (tl.zeros((BLOCK,), D),)
@@ -40,7 +40,7 @@ def _fill(value: tl.constexpr, D: tl.constexpr, BLOCK: tl.constexpr, PARTS: tl.c
 
 
 @triton.jit
-def _add(a: Any, b: Any, PARTS: tl.constexpr) -> Any:
+def _add(a: tl.tuple, b: tl.tuple, PARTS: tl.constexpr) -> tl.tuple:
     number = ()
     for part in tl.static_range(PARTS):
         number = number + (a[part] + b[part],)
@@ -48,7 +48,7 @@ def _add(a: Any, b: Any, PARTS: tl.constexpr) -> Any:
 
 
 @triton.jit
-def _multiply(a: Any, b: Any, PARTS: tl.constexpr) -> Any:
+def _multiply(a: tl.tuple, b: tl.tuple, PARTS: tl.constexpr) -> tl.tuple:
     if PARTS == 1:
         number = (a[0] * b[0],)
     else:
@@ -57,7 +57,7 @@ def _multiply(a: Any, b: Any, PARTS: tl.constexpr) -> Any:
 
 
 @triton.jit
-def _conjugate(a: Any, PARTS: tl.constexpr) -> Any:
+def _conjugate(a: tl.tuple, PARTS: tl.constexpr) -> tl.tuple:
     number = (a[0],)
     if PARTS == 2:
         number = number + (-a[1],)

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
-from spikescan.ops._arrays import array, empty
-from spikescan.ops._simd import BYTES, fma, full, inline, kernel, load, part, splat, store, whole
+from spikescan.ops._arrays import empty, in_compute_dtype, number_like
+from spikescan.ops._simd import BYTES, fma, full, inline, kernel, load, part, row, splat, store, whole
 from spikescan.ops._threads import spread
 from spikescan.ops.fire.cpu import spikes as fire
 
@@ -25,15 +25,19 @@ def _mix(x, weight, bias, out, membranes, n, neurons, rows_in, rows_out, kind, l
             h1 = fma(full(weight[t1 * rows_in + i], h0), inputs, h1)
             h2 = fma(full(weight[t2 * rows_in + i], h0), inputs, h2)
             h3 = fma(full(weight[t3 * rows_in + i], h0), inputs, h3)
-        for row, h in ((t, h0), (t1, h1), (t2, h2), (t3, h3)):
-            store(out, row * neurons + n, fire(h, kind, level), group)
+        for index, h in ((t, h0), (t1, h1), (t2, h2), (t3, h3)):
+            store(out, index * neurons + n, fire(h, kind, level), group)
             if keep:
-                store(membranes, row * neurons + n, h, group)
+                store(membranes, index * neurons + n, h, group)
         t += ROWS
 
 
 @kernel
-def _forward(x, weight, bias, out, membranes, low, high, neurons, rows_in, rows_out, kind, level, keep):
+def _forward(
+    x_at, weight_at, bias_at, out_at, membranes_at, like, low, high, neurons, rows_in, rows_out, kind, level, keep
+):  # fmt: skip
+    x, weight, bias = row(x_at, rows_in * neurons, like), row(weight_at, rows_out * rows_in, like), row(bias_at, rows_out, like)
+    out, membranes = row(out_at, rows_out * neurons, like), row(membranes_at, rows_out * neurons if keep else 0, like)
     step = BYTES // x.itemsize
     for n in range(low, high, step):
         if high - n >= step:
@@ -48,12 +52,13 @@ def forward(
 ) -> tuple[Tensor, Tensor]:
     """The output ``[T_out, N]`` and, if `keep`, what was fired."""
     (rows_out, rows_in), neurons = weight.shape, x.shape[1]
+    inputs = in_compute_dtype(x)
     out = empty((rows_out, neurons), x)
     membranes = empty((rows_out, neurons) if keep else (0,), x)
-    arrays = (array(x), array(weight), array(bias), array(out), array(membranes))
+    addresses = tuple(tensor.data_ptr() for tensor in (inputs, weight, bias, out, membranes))
 
     def run(_: int, low: int, high: int) -> None:
-        _forward(*arrays, low, high, neurons, rows_in, rows_out, kind, numbers[0], keep)
+        _forward(*addresses, number_like(out), low, high, neurons, rows_in, rows_out, kind, numbers[0], keep)
 
     spread(run, neurons, rows_out * rows_in, BYTES // out.itemsize)
     return out.to(x.dtype), membranes

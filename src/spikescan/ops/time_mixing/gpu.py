@@ -1,6 +1,5 @@
 """A dense matrix over time and firing, as a Triton kernel."""
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
