@@ -51,6 +51,18 @@ def test_a_run_does_not_change_the_state_it_was_given(case):
 
 
 @stateful
+def test_a_state_outlives_the_input_and_the_output(case):
+    """Buffers are used again on live input, and outputs are changed in place."""
+    x = case.input()
+    with torch.no_grad():
+        y, state = case.module(x)(x)
+    before = map_state(torch.clone, state)
+    x.fill_(7.0)
+    y.fill_(7.0)
+    assert all(torch.equal(one, other) for one, other in zip(tensors(state), tensors(before), strict=True))
+
+
+@stateful
 def test_detached_state_carries_no_gradient(case):
     x = case.input().requires_grad_()
     _, state = case.module(x)(x)

@@ -56,7 +56,7 @@ def test_leaky_decay_gets_no_weight_decay():
     assert LeakyReadout(3).decay_logit.no_weight_decay
 
 
-@pytest.mark.parametrize("tau", [1.0, 0.0, float("nan")])
+@pytest.mark.parametrize("tau", [1.0, 0.0, float("inf"), float("nan")])
 def test_leaky_needs_a_time_constant_above_one_step(tau):
     with pytest.raises(InputError, match="tau"):
         LeakyReadout(3, tau=tau)

@@ -20,7 +20,7 @@ from spikescan.data import Split
 from spikescan.errors import CheckpointError, InputError
 from spikescan.training.run import Run
 
-__all__ = ["Example", "Findings", "TestScore", "find"]
+__all__ = ["Example", "Findings", "Score", "find"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class TestScore:
+class Score:
     """The score on samples that training never saw."""
 
     name: str
@@ -57,7 +57,7 @@ class Findings:
     """One row an epoch, as in ``metrics.csv``."""
     best_epoch: int | None = None
     """The epoch whose weights were used."""
-    test: TestScore | None = None
+    test: Score | None = None
     agreement: Agreement | None = None
     example: Example | None = None
     firing: Mapping[str, FiringRate] | None = None
@@ -113,14 +113,14 @@ def _read_json(path: Path) -> dict[str, Any] | None:
         ) from error
 
 
-def _score(run: Run, split: Split, batch_size: int = 100) -> TestScore:
+def _score(run: Run, split: Split, batch_size: int = 100) -> Score:
     total = 0.0
     with torch.no_grad():
         for start in range(0, len(split), batch_size):
             batch = split.batch(slice(start, start + batch_size))
             output, _ = run.model(batch.inputs, None, batch.lengths)
             total += float(run.task.scores(output, batch).sum())
-    return TestScore(run.task.score_name, total / len(split), len(split))
+    return Score(run.task.score_name, total / len(split), len(split))
 
 
 def _image(run: Run, x: Tensor) -> Tensor | None:

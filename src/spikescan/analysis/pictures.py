@@ -247,7 +247,7 @@ def _draw_input(axes: "Axes", x: Tensor, theme: Theme) -> None:
         axes.tick_params(labelleft=False, left=False)
         return
     axes.imshow(
-        values.t(),
+        values.t().numpy(),
         aspect="auto",
         cmap="cividis",
         extent=(0, len(values), values.shape[1], 0),
@@ -261,7 +261,7 @@ def _draw_image(axes: "Axes", image: Tensor, theme: Theme) -> None:
     from matplotlib.colors import LinearSegmentedColormap
 
     inks = LinearSegmentedColormap.from_list("ink", [theme.paper, theme.ink])
-    axes.imshow(image.float().cpu(), cmap=inks, interpolation="nearest")
+    axes.imshow(image.float().cpu().numpy(), cmap=inks, interpolation="nearest")
 
 
 def _draw_raster(
@@ -279,7 +279,7 @@ def _draw_raster(
     most = colours.N - 1
 
     axes.imshow(
-        _thin(spikes).t(),
+        _thin(spikes).t().numpy(),
         aspect="auto",
         cmap=colours,
         vmin=-0.5,
@@ -319,7 +319,7 @@ def _draw_strip(axes: "Axes", layer: LayerRecording, neuron: int, steps: int, sa
     """One row of a raster."""
     colours = _shades(layer, theme)
     axes.imshow(
-        _thin(_series(layer.spikes, neuron, steps, sample).unsqueeze(1)).t(),
+        _thin(_series(layer.spikes, neuron, steps, sample).unsqueeze(1)).t().numpy(),
         aspect="auto",
         cmap=colours,
         vmin=-0.5,

@@ -57,7 +57,7 @@ def write_demo_picture(path: Path, findings: Findings, *, dark: bool = False) ->
 
 
 _UNDATED = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}
-"""Without a date, the same picture is the same file."""
+"""Nothing that changes from day to day."""
 
 
 def _sections(findings: Findings) -> Iterator[str]:
@@ -115,7 +115,7 @@ def _agreement(agreement: Agreement) -> str:
             [f"in {name}, of {count.total:,}", *(f"{way.layers[name].differing:,}" for way in ways)]
             for name, count in step.layers.items()
         ],
-        ["largest difference of an output", *(f"{way.largest_output_difference:.1g}" for way in ways)],
+        ["largest difference of an output", *(f"{way.largest_output_difference:.2g}" for way in ways)],
         ["membrane to threshold, where differences begin", *(_margin(way.largest_margin) for way in ways)],
     ]
     columns = ["differing from the parallel run", *(way.name for way in ways)]
@@ -220,7 +220,7 @@ def _speed(latency: Latency) -> str:
 
 
 def _margin(margin: float | None) -> str:
-    return "none" if margin is None else f"{margin:.1g}"
+    return "none" if margin is None else f"{margin:.2g}"
 
 
 def _column(metrics: Sequence[Mapping[str, float]], name: str) -> list[float]:

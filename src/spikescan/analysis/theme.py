@@ -80,7 +80,7 @@ DARK = Theme("#151b22", "#dfe6ee", "#3a4551", "#56b4e9", "#f0915a", "#2fc79c", "
 
 
 def svg(figure: "Figure") -> str:
-    """A figure as SVG text, the same for the same figure; pictures of pixels in it have 200 dots an inch."""
+    """A figure as SVG text without a date; pictures of pixels in it have 200 dots an inch."""
     from matplotlib import rc_context
 
     text = io.StringIO()

@@ -33,6 +33,6 @@ def at_last_valid(values: Tensor, initial: Tensor, lengths: Tensor | None) -> Te
     if time_steps == 0:
         return initial
     if lengths is None:
-        return values[-1]
+        return values[-1].clone()  # a state of its own, not a window on the whole sequence
     last = values[(lengths - 1).clamp(min=0), torch.arange(batch, device=values.device)]
     return torch.where((lengths > 0).view(batch, *[1] * (values.dim() - 2)), last, initial)

@@ -105,7 +105,7 @@ class LeakyReadout(Temporal):
 
     def __init__(self, channels: int, *, tau: float = 20.0) -> None:
         super().__init__()
-        if not tau > 1.0:
+        if not 1.0 < tau < math.inf:
             raise InputError(
                 f"LeakyReadout: tau = {tau}, expected a time constant above 1 time step, such as tau=20.0."
             )

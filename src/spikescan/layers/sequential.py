@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 
+import torch
 from torch import Tensor, nn
 
 from spikescan.errors import InputError
@@ -32,7 +33,7 @@ class Sequential(Temporal):
         if not named:
             raise InputError("Sequential was given no parts; pass modules, or a mapping of names to modules.")
         for name, part in named.items():
-            self.add_module(str(name), temporal(part))
+            self.add_module(str(name), _lift(part))
         _describe(self, list(self))
 
     @property
@@ -60,7 +61,8 @@ class Sequential(Temporal):
     def initial_state(self, x_t: Tensor) -> State:
         """The states at rest of all parts."""
         # No time steps: nothing is computed, but every part sees the shape that the one before it returns.
-        return self(x_t.new_empty(0, *x_t.shape))[1]
+        with torch.no_grad():
+            return self(x_t.new_empty(0, *x_t.shape))[1]
 
     def _through(
         self, x: Tensor, state: State | None, run: Callable[[Temporal, Tensor, State | None], tuple[Tensor, State]]
@@ -96,7 +98,7 @@ class Residual(Temporal):
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        self.module = temporal(module)
+        self.module = _lift(module)
         _describe(self, [self.module])
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
@@ -122,7 +124,7 @@ class Residual(Temporal):
         return x + branch
 
 
-def temporal(module: object) -> Temporal:
+def _lift(module: object) -> Temporal:
     """The module itself if it is temporal, else lifted over time.
 
     Raises:

@@ -22,11 +22,10 @@ from numba.core import cgutils
 from numba.core.datamodel import models
 from numba.extending import intrinsic, overload, register_model
 
+from spikescan.ops._compile import inline
+
 BYTES = 128
 LOG2_E = 1.4426950408889634
-
-inline = numba.njit(nogil=True, error_model="numpy")
-kernel = numba.njit(nogil=True, error_model="numpy", cache=True)
 
 
 class Lanes(types.Type):  # type: ignore[misc]
@@ -375,7 +374,7 @@ def _store_rows(array, index, stride, vectors, group):
 
 
 def load_past(x: Any, window: Any, time: Any, neurons: Any, index: Any, rows: Any, group: Any) -> Any:
-    """The inputs of len(rows) steps from `time` on, taken from `window` (which ends at time -1) where time is negative."""
+    """The inputs of len(rows) steps from `time` on, from `window` (which ends at time -1) where time is negative, else zero."""
     raise AssertionError("only inside a kernel")
 
 
@@ -385,10 +384,13 @@ def _load_past(x, window, time, neurons, index, rows, group):
         return lambda x, window, time, neurons, index, rows, group: ()
 
     def implementation(x, window, time, neurons, index, rows, group):
+        before = window.size + time * neurons
         if time >= 0:
             first = load(x, time * neurons + index, group)
+        elif before >= 0:
+            first = load(window, before + index, group)
         else:
-            first = load(window, window.size + time * neurons + index, group)
+            first = splat(0.0, group)
         return (first, *load_past(x, window, time + 1, neurons, index, rows[1:], group))
 
     return implementation

@@ -20,17 +20,20 @@ from spikescan.ops._firing import Kind
 __all__ = [
     "Launch",
     "Tile",
+    "append",
     "channel_sum",
     "configure",
     "derivative",
     "fire",
     "gate",
     "load_past",
+    "load_taps",
     "position",
     "squarings",
     "store_sum",
     "strip",
     "valid_steps",
+    "weighted_sum",
 ]
 
 WARPS = 2048  # what keeps a large GPU busy: 16 warps on each of its 130 or so processors
@@ -85,10 +88,11 @@ def configure(steps: int, rows: int, columns: int, *, taps: int = 1, carried: bo
     row_tiles = triton.cdiv(rows, height)
     tiles = row_tiles * triton.cdiv(columns, width)
     room = WARPS // max(tiles * warps, 1)
-    if carried:
-        chunks = min(room, math.isqrt(2 * steps)) if room >= 4 and steps >= CHUNKED_FROM else 1
-    else:
-        chunks = min(room, steps)
+    chunks = (
+        (min(room, math.isqrt(2 * steps)) if room >= 4 and steps >= CHUNKED_FROM else 1)
+        if carried
+        else min(room, steps)
+    )
     chunk = max(triton.cdiv(steps, max(chunks, 1)), taps)
     return Tile(height, width, chunk, tiles, row_tiles, max(triton.cdiv(steps, chunk), 1), warps)
 
@@ -120,6 +124,11 @@ def squarings(exponent: float) -> int:
     """How often a number is squared to raise it to `exponent`; -1 where squaring does not lead there."""
     mantissa, power = math.frexp(exponent)
     return power - 1 if mantissa == 0.5 and 1 <= power <= 9 else -1
+
+
+@triton.jit
+def append(values: tl.tuple, value: tl.tensor) -> tl.tuple:
+    return values + (value,)  # noqa: RUF005 (Triton does not unpack)
 
 
 @triton.jit
@@ -168,6 +177,24 @@ def load_past(
     D = before.dtype.element_ty
     now = tl.load(sequence + t * stride + place, mask=mask & (t >= 0), other=0.0).to(D)
     return now + tl.load(before + (t + width) * stride + place, mask=mask & (t < 0), other=0.0)
+
+
+@triton.jit
+def load_taps(weight: tl.tensor, channel: tl.tensor, mask: tl.tensor, K: tl.constexpr) -> tl.tuple:
+    """The K taps of these channels."""
+    taps = ()
+    for tap in tl.static_range(K):
+        taps = append(taps, tl.load(weight + channel * K + tap, mask=mask, other=0.0))
+    return taps
+
+
+@triton.jit
+def weighted_sum(taps: tl.tuple, inputs: tl.tuple, bias: tl.tensor, K: tl.constexpr) -> tl.tensor:
+    """The sum bias + sum_i taps_i inputs_i, in the order of i."""
+    total = bias
+    for tap in tl.static_range(K):
+        total = total + taps[tap] * inputs[tap]
+    return total
 
 
 @triton.jit
@@ -236,8 +263,9 @@ def fire(h: tl.tensor, level: tl.tensor, KIND: tl.constexpr) -> tl.tensor:
 
 @triton.jit
 def _gaussian(x: tl.tensor, deviation: tl.tensor) -> tl.tensor:
-    z = x / deviation
-    return tl.exp(-0.5 * z * z) / (deviation * ROOT_TWO_PI)
+    precision = 1.0 / deviation
+    z = x * precision
+    return tl.exp(-0.5 * z * z) * (precision / ROOT_TWO_PI)
 
 
 @triton.jit

@@ -19,4 +19,4 @@ def shift_window(window: Tensor, x: Tensor, lengths: Tensor | None = None) -> Te
         return torch.cat([window[x.shape[0] :], x.to(window.dtype)])
     index = lengths + torch.arange(width, device=x.device).unsqueeze(1)  # [w, B], into window ++ x
     padded = torch.cat([window, x.to(window.dtype)])
-    return padded.gather(0, index.view(width, -1, *[1] * (x.ndim - 2)).expand(width, *x.shape[1:]))
+    return padded.gather(0, index.view(width, x.shape[1], *[1] * (x.ndim - 2)).expand(width, *x.shape[1:]))

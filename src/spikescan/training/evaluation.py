@@ -78,6 +78,6 @@ def evaluate(fabric: Fabric, model: nn.Module, task: Task, split: Split, batch_s
             outputs, _ = model(batch.inputs, None, batch.lengths)
             sums += share.weight * torch.stack([task.losses(outputs, batch).sum(), task.scores(outputs, batch).sum()])
     model.train(was_training)
-    loss, score = (over_processes(fabric, sums) / len(split)).tolist()
+    loss, score = (total / len(split) for total in over_processes(fabric, sums).tolist())
     rates = meter.rates(over_processes(fabric, meter.totals(fabric.device)))
     return Evaluation(len(split), loss, score, rates)

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from spikescan.ops._arrays import Channels, in_compute_dtype, number_like
-from spikescan.ops._simd import BYTES, add_columns, fma, full, inline, kernel, load, part, row, store, whole
+from spikescan.ops._compile import inline, kernel
+from spikescan.ops._simd import BYTES, add_columns, fma, full, load, part, row, store, whole
 from spikescan.ops._threads import parts, spread
 from spikescan.ops._tiling import tiling
 from spikescan.ops.fire.cpu import spikes as fire

@@ -1,6 +1,6 @@
 """Causal convolution over time and firing, as Triton kernels.
 
-No state goes from step to step, so the steps are cut as it pleases the machine. A tap is read again at every step that
+No state goes from step to step, so the steps are cut as it pleases the machine. An input is read again at every step that
 uses it: the caches hold it, registers could not hold a dilated window.
 """
 
@@ -14,17 +14,39 @@ from torch import Tensor
 from spikescan.ops._triton import (
     Launch,
     Tile,
+    append,
     channel_sum,
     configure,
     derivative,
     fire,
     load_past,
+    load_taps,
     position,
     store_sum,
     strip,
+    weighted_sum,
 )
 
 __all__ = ["backward", "forward"]
+
+
+@triton.jit
+def _inputs(
+    x: tl.tensor,
+    window: tl.tensor,
+    t: tl.tensor,
+    dilation: tl.tensor,
+    stride: tl.tensor,
+    place: tl.tensor,
+    mask: tl.tensor,
+    K: tl.constexpr,
+) -> tl.tuple:
+    """What the taps see at step t, oldest first."""
+    inputs = ()
+    for tap in tl.static_range(K):
+        then = t - (K - 1 - tap) * dilation
+        inputs = append(inputs, load_past(x, window, then, (K - 1) * dilation, stride, place, mask))
+    return inputs
 
 
 @triton.jit
@@ -50,15 +72,11 @@ def _forward(
     row, column = position(rows, columns, ROWS, COLUMNS)
     inside = (row < rows) & (column < columns)
     place = row * columns + column
-    filters = weight + column // space * K
+    taps = load_taps(weight, column // space, column < columns, K)
     offset = tl.load(bias + column // space, mask=column < columns, other=0.0)
     first = tl.program_id(1) * chunk
     for t in range(first, tl.minimum(first + chunk, T)):
-        h = tl.zeros((ROWS, COLUMNS), offset.dtype) + offset
-        for tap in tl.static_range(K):
-            then = t - (K - 1 - tap) * dilation
-            seen = load_past(x, window, then, (K - 1) * dilation, stride, place, inside)
-            h += tl.load(filters + tap, mask=column < columns, other=0.0) * seen
+        h = weighted_sum(taps, _inputs(x, window, t, dilation, stride, place, inside, K), offset, K)
         tl.store(y + t * stride + place, fire(h, level, KIND), mask=inside)
 
 
@@ -91,28 +109,21 @@ def _charge_gradient(
     row, column = position(rows, columns, ROWS, COLUMNS)
     inside = (row < rows) & (column < columns)
     place = row * columns + column
-    filters = weight + column // space * K
+    taps = load_taps(weight, column // space, column < columns, K)
     offset = tl.load(bias + column // space, mask=column < columns, other=0.0)
     zero = tl.zeros((ROWS, COLUMNS), offset.dtype)
-    sums = (zero,)  # of the taps and, last, the bias
-    for _ in tl.static_range(K):
-        sums = sums + (zero,)
+    sums = (zero,) * (K + 1)  # of the taps and, last, the bias
     first = tl.program_id(1) * chunk
     for t in range(first, tl.minimum(first + chunk, T)):
-        h = zero + offset
-        inputs = ()
-        for tap in tl.static_range(K):
-            then = t - (K - 1 - tap) * dilation
-            seen = load_past(x, window, then, (K - 1) * dilation, stride, place, inside)
-            h += tl.load(filters + tap, mask=column < columns, other=0.0) * seen
-            inputs = inputs + (seen,)
+        inputs = _inputs(x, window, t, dilation, stride, place, inside, K)
+        h = weighted_sum(taps, inputs, offset, K)
         g = tl.load(grad + t * stride + place, mask=inside, other=0.0).to(offset.dtype)
         g *= derivative(h, level, a, b, c, KIND)
         tl.store(charge + t * stride + place, g, mask=inside)
-        new_sums = ()
+        before, sums = sums, ()
         for tap in tl.static_range(K):
-            new_sums = new_sums + (sums[tap] + inputs[tap] * g,)
-        sums = new_sums + (sums[K] + g,)
+            sums = append(sums, before[tap] + inputs[tap] * g)
+        sums = append(sums, before[K] + g)
     program = strip(rows, columns, ROWS, COLUMNS)
     for parameter in tl.static_range(K + 1):
         store_sum(partials, sums[parameter], program * (K + 1) + parameter, column, columns)
@@ -140,15 +151,14 @@ def _input_gradient(
     row, column = position(rows, columns, ROWS, COLUMNS)
     inside = (row < rows) & (column < columns)
     place = row * columns + column
-    filters = weight + column // space * K
+    taps = load_taps(weight, column // space, column < columns, K)
     first = tl.program_id(1) * chunk
     for step in range(first, tl.minimum(first + chunk, steps)):
         g = tl.zeros((ROWS, COLUMNS), weight.dtype.element_ty)
         for tap in tl.static_range(K):
             t = step + shift + (K - 1 - tap) * dilation
             mask = inside & (t >= 0) & (t < T)
-            effect = tl.load(charge + t * stride + place, mask=mask, other=0.0)
-            g += tl.load(filters + tap, mask=column < columns, other=0.0) * effect
+            g += taps[tap] * tl.load(charge + t * stride + place, mask=mask, other=0.0)
         tl.store(grad + step * stride + place, g, mask=inside)
 
 

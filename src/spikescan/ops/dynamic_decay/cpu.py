@@ -16,6 +16,7 @@ from numba.extending import overload
 from torch import Tensor
 
 from spikescan.ops._arrays import Channels, empty, in_compute_dtype, limits_of, number_like
+from spikescan.ops._compile import inline, kernel
 from spikescan.ops._simd import (
     BYTES,
     LOG2_E,
@@ -27,8 +28,6 @@ from spikescan.ops._simd import (
     exp2,
     fma,
     full,
-    inline,
-    kernel,
     load,
     load_past,
     load_rows,

@@ -10,30 +10,24 @@ from torch import Tensor
 from spikescan.ops._triton import (
     Launch,
     Tile,
+    append,
     channel_sum,
     configure,
     derivative,
     fire,
     gate,
     load_past,
+    load_taps,
     position,
     squarings,
     store_sum,
     strip,
     valid_steps,
+    weighted_sum,
 )
 from spikescan.ops.linear_recurrence.gpu import carry
 
 __all__ = ["backward", "forward"]
-
-
-@triton.jit
-def _load_filter(weight: tl.tensor, bias: tl.tensor, channel: tl.tensor, mask: tl.tensor, K: tl.constexpr) -> tl.tuple:
-    """The taps of these channels, a tuple, and their bias."""
-    taps = ()
-    for tap in tl.static_range(K):
-        taps = taps + (tl.load(weight + channel * K + tap, mask=mask, other=0.0),)
-    return taps, tl.load(bias + channel, mask=mask, other=0.0)
 
 
 @triton.jit
@@ -51,16 +45,8 @@ def _load_window(
     inputs = ()
     for tap in tl.static_range(K - 1):
         then = t + tap - (K - 1)
-        inputs = inputs + (load_past(x, window, then, K - 1, stride, place, mask & (then < last)),)
+        inputs = append(inputs, load_past(x, window, then, K - 1, stride, place, mask & (then < last)))
     return inputs
-
-
-@triton.jit
-def _filter(taps: tl.tuple, inputs: tl.tuple, bias: tl.tensor, K: tl.constexpr) -> tl.tensor:
-    a = bias
-    for tap in tl.static_range(K):
-        a = a + taps[tap] * inputs[tap]
-    return a
 
 
 @triton.jit
@@ -95,7 +81,8 @@ def _forward(
     row, column = position(rows, columns, ROWS, COLUMNS)
     inside = (row < rows) & (column < columns)
     place = row * columns + column
-    taps, offset = _load_filter(weight, bias, column // space, column < columns, K)
+    taps = load_taps(weight, column // space, column < columns, K)
+    offset = tl.load(bias + column // space, mask=column < columns, other=0.0)
     number = tl.program_id(1)
     first = number * chunk
     last = valid_steps(lengths, row, rows, T, ROWS)
@@ -107,8 +94,8 @@ def _forward(
     for t in range(first, tl.minimum(first + chunk, T)):
         valid = inside & (t < last)
         now = tl.load(x + t * stride + place, mask=valid, other=0.0).to(D)
-        inputs = inputs + (now,)
-        decay, rest, _ = gate(_filter(taps, inputs, offset, K), exponent, SQUARINGS)
+        inputs = append(inputs, now)
+        decay, rest, _ = gate(weighted_sum(taps, inputs, offset, K), exponent, SQUARINGS)
         inputs = inputs[1:]
         h = tl.where(valid, decay * h + rest * now, h)
         if starts is None:
@@ -164,7 +151,8 @@ def _backward(
     row, column = position(rows, columns, ROWS, COLUMNS)
     inside = (row < rows) & (column < columns)
     place = row * columns + column
-    taps, offset = _load_filter(weight, bias, column // space, column < columns, K)
+    taps = load_taps(weight, column // space, column < columns, K)
+    offset = tl.load(bias + column // space, mask=column < columns, other=0.0)
     number = tl.program_id(1)
     first = number * chunk
     stop = tl.minimum(first + chunk, T)
@@ -174,21 +162,18 @@ def _backward(
     zero = tl.zeros((ROWS, COLUMNS), D)
     product = tl.full((ROWS, COLUMNS), 1.0, D)
     later = zero  # the gradient of H_t through the steps after t
-    owed = ()  # the gradients of the K - 1 inputs before the step, newest first, through the steps from it on
-    sums = (zero,)  # the gradients of the taps and, last, of the bias
-    for _ in tl.static_range(K - 1):
-        owed = owed + (zero,)
-    for _ in tl.static_range(K):
-        sums = sums + (zero,)
+    owed = (zero,) * (K - 1)  # the gradients of the K - 1 inputs before the step, newest first, through later steps
+    sums = (zero,) * (K + 1)  # the gradients of the taps and, last, of the bias
     if starts is not None:
         later = tl.load(starts + number * stride + place, mask=inside, other=0.0)
     for step in range(first, stop):
         t = first + stop - 1 - step
         valid = inside & (t < last)
         oldest = t - (K - 1)
-        inputs = (load_past(x, window, oldest, K - 1, stride, place, inside & (oldest < last)),) + inputs
+        seen = load_past(x, window, oldest, K - 1, stride, place, inside & (oldest < last))
+        inputs = (seen,) + inputs  # noqa: RUF005 (Triton does not unpack)
         previous = load_past(membranes, membrane, t - 1, 1, stride, place, inside)
-        decay, rest, closed = gate(_filter(taps, inputs, offset, K), exponent, SQUARINGS)
+        decay, rest, closed = gate(weighted_sum(taps, inputs, offset, K), exponent, SQUARINGS)
         g = tl.load(grad_spikes + t * stride + place, mask=valid, other=0.0).to(D)
         g = g * derivative(h, level, a, b, c, KIND) + later
         h = previous
@@ -199,15 +184,13 @@ def _backward(
             now = inputs[K - 1]
             g = tl.where(valid, g, 0.0)
             grad_gate = g * (previous - now) * decay * exponent * closed
-            owed = owed + (zero,)
-            debts = ()
-            new_sums = ()
+            before, owed, before_sums, sums = append(owed, zero), (), sums, ()
             for tap in tl.static_range(K):
-                debts = debts + (owed[tap] + taps[K - 1 - tap] * grad_gate,)
-                new_sums = new_sums + (sums[tap] + inputs[tap] * grad_gate,)
-            sums = new_sums + (sums[K] + grad_gate,)
-            owed = debts[1:]
-            tl.store(grad_x + t * stride + place, debts[0] + rest * g, mask=inside)
+                owed = append(owed, before[tap] + taps[K - 1 - tap] * grad_gate)
+                sums = append(sums, before_sums[tap] + inputs[tap] * grad_gate)
+            sums = append(sums, before_sums[K] + grad_gate)
+            tl.store(grad_x + t * stride + place, owed[0] + rest * g, mask=inside)
+            owed = owed[1:]
         inputs = inputs[:-1]
     tl.store(ends + number * stride + place, later, mask=inside)
     if starts is None:

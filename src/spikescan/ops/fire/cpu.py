@@ -6,24 +6,9 @@ import torch
 from torch import Tensor
 
 from spikescan.ops._arrays import in_compute_dtype, number_like
+from spikescan.ops._compile import inline, kernel
 from spikescan.ops._firing import Kind
-from spikescan.ops._simd import (
-    BYTES,
-    absolute,
-    clamp,
-    exp,
-    full,
-    inline,
-    kernel,
-    load,
-    part,
-    rint,
-    row,
-    select,
-    sigmoid,
-    store,
-    whole,
-)
+from spikescan.ops._simd import BYTES, absolute, clamp, exp, full, load, part, rint, row, select, sigmoid, store, whole
 from spikescan.ops._threads import spread
 
 # Numba takes module constants as compile-time values, but not members of an enum.

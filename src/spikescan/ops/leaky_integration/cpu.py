@@ -5,8 +5,9 @@ import torch
 from torch import Tensor
 
 from spikescan.ops._arrays import Channels, empty, in_compute_dtype, limits_of, number_like
+from spikescan.ops._compile import inline, kernel
 from spikescan.ops._firing import FiringSpec, Kind
-from spikescan.ops._simd import BYTES, add_columns, fma, full, inline, kernel, load, part, row, select, store, whole
+from spikescan.ops._simd import BYTES, add_columns, fma, full, load, part, row, select, store, whole
 from spikescan.ops._threads import parts, spread
 from spikescan.ops._tiling import tiling
 from spikescan.ops.fire.cpu import spikes as fire

@@ -31,12 +31,18 @@ HARD = tl.constexpr(Reset.HARD.value)
 
 
 @triton.jit
+def _kept(fired: tl.tensor, KIND: tl.constexpr) -> tl.tensor:
+    """The share of the membrane that a hard reset leaves: an integer spike resets as a whole."""
+    return (fired == 0.0).to(fired.dtype) if KIND == INTEGER else 1.0 - fired
+
+
+@triton.jit
 def _reset(h: tl.tensor, fired: tl.tensor, unit: tl.tensor, RESET: tl.constexpr, KIND: tl.constexpr) -> tl.tensor:
     """The membrane that a charged membrane leaves behind."""
     if RESET == SOFT:
         after = h - unit * fired
     elif RESET == HARD:
-        after = h * ((fired == 0.0).to(h.dtype) if KIND == INTEGER else 1.0 - fired)
+        after = h * _kept(fired, KIND)
     else:
         after = h
     return after
@@ -44,22 +50,15 @@ def _reset(h: tl.tensor, fired: tl.tensor, unit: tl.tensor, RESET: tl.constexpr,
 
 @triton.jit
 def _reset_slope(
-    h: tl.tensor,
-    fired: tl.tensor,
-    slope: tl.tensor,
-    unit: tl.tensor,
-    RESET: tl.constexpr,
-    DETACHED: tl.constexpr,
-    KIND: tl.constexpr,
+    h: tl.tensor, fired: tl.tensor, slope: tl.tensor, unit: tl.tensor, RESET: tl.constexpr, KIND: tl.constexpr
 ) -> tl.tensor:
-    """The derivative of `_reset` by h; through the spike too unless it is detached."""
+    """The derivative of `_reset` by h, where `slope` is that of the spike."""
     if RESET == SOFT:
-        through = tl.full(h.shape, 1.0, h.dtype) if DETACHED else 1.0 - unit * slope
+        through = 1.0 - unit * slope
     elif RESET == HARD:
-        if KIND == INTEGER:
-            through = (fired == 0.0).to(h.dtype)
-        else:
-            through = 1.0 - fired if DETACHED else 1.0 - fired - h * slope
+        through = _kept(fired, KIND)
+        if KIND != INTEGER:
+            through -= h * slope
     else:
         through = tl.full(h.shape, 1.0, h.dtype)
     return through
@@ -153,7 +152,8 @@ def _backward(
         t = T - 1 - step
         valid = inside & (t < last)
         slope = derivative(h, level, a, b, c, KIND)
-        through = _reset_slope(h, fire(h, level, KIND), slope, unit, RESET, DETACHED, KIND)
+        reset_slope = tl.zeros_like(slope) if DETACHED else slope
+        through = _reset_slope(h, fire(h, level, KIND), reset_slope, unit, RESET, KIND)
         g = tl.load(grad_spikes + t * stride + place, mask=valid, other=0.0).to(D)
         g = tl.where(valid, g * slope + later * through, 0.0)
         h = load_past(charges, membrane, t - 1, 1, stride, place, inside)

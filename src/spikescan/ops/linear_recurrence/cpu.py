@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from spikescan.ops._arrays import number_like
-from spikescan.ops._simd import BYTES, fma, inline, kernel, load, part, row, store, whole
+from spikescan.ops._compile import inline, kernel
+from spikescan.ops._simd import BYTES, fma, load, part, row, store, whole
 from spikescan.ops._threads import spread
 from spikescan.ops._tiling import tiling
 

@@ -12,7 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from spikescan.ops._triton import Launch, Tile, configure, load_past
+from spikescan.ops._triton import Launch, Tile, append, configure, load_past
 
 __all__ = ["backward", "carry", "forward"]
 
@@ -21,7 +21,7 @@ __all__ = ["backward", "carry", "forward"]
 def _load(pointer: tl.tensor, place: tl.tensor, mask: tl.tensor, PARTS: tl.constexpr) -> tl.tuple:
     number = ()
     for part in tl.static_range(PARTS):
-        number = number + (tl.load(pointer + place * PARTS + part, mask=mask, other=0.0),)
+        number = append(number, tl.load(pointer + place * PARTS + part, mask=mask, other=0.0))
     return number
 
 
@@ -33,9 +33,10 @@ def _store(pointer: tl.tensor, place: tl.tensor, number: tl.tuple, mask: tl.tens
 
 @triton.jit
 def _fill(value: tl.constexpr, D: tl.constexpr, BLOCK: tl.constexpr, PARTS: tl.constexpr) -> tl.tuple:
-    number = (tl.full((BLOCK,), value, D),)
-    for _ in tl.static_range(PARTS - 1):
-        number = number + (tl.zeros((BLOCK,), D),)
+    """A real value, as a number of one or two parts."""
+    number = append((), tl.full((BLOCK,), value, D))
+    if PARTS == 2:
+        number = append(number, tl.zeros((BLOCK,), D))
     return number
 
 
@@ -43,24 +44,20 @@ def _fill(value: tl.constexpr, D: tl.constexpr, BLOCK: tl.constexpr, PARTS: tl.c
 def _add(a: tl.tuple, b: tl.tuple, PARTS: tl.constexpr) -> tl.tuple:
     number = ()
     for part in tl.static_range(PARTS):
-        number = number + (a[part] + b[part],)
+        number = append(number, a[part] + b[part])
     return number
 
 
 @triton.jit
 def _multiply(a: tl.tuple, b: tl.tuple, PARTS: tl.constexpr) -> tl.tuple:
-    if PARTS == 1:
-        number = (a[0] * b[0],)
-    else:
-        number = (a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0])
-    return number
+    return append((), a[0] * b[0]) if PARTS == 1 else (a[0] * b[0] - a[1] * b[1], a[0] * b[1] + a[1] * b[0])
 
 
 @triton.jit
 def _conjugate(a: tl.tuple, PARTS: tl.constexpr) -> tl.tuple:
-    number = (a[0],)
+    number = append((), a[0])
     if PARTS == 2:
-        number = number + (-a[1],)
+        number = append(number, -a[1])
     return number
 
 
@@ -127,8 +124,9 @@ def _backward(
     mask = place < N
     first = number * chunk
     stop = tl.minimum(first + chunk, T)
-    later = _fill(0.0, D, BLOCK, PARTS)  # the gradient of h_t through the steps after t
-    total = later
+    zero = _fill(0.0, D, BLOCK, PARTS)
+    later = zero  # the gradient of h_t through the steps after t
+    total = zero
     product = _fill(1.0, D, BLOCK, PARTS)
     if starts is not None:
         later = _load(starts, number * N + place, mask, PARTS)
@@ -146,7 +144,7 @@ def _backward(
             previous = ()
             for part in tl.static_range(PARTS):
                 part_place = place * PARTS + part
-                previous = previous + (load_past(states, initial, t - 1, 1, N * PARTS, part_place, mask),)
+                previous = append(previous, load_past(states, initial, t - 1, 1, N * PARTS, part_place, mask))
             g = _multiply(g, _conjugate(previous, PARTS), PARTS)
             if CONSTANT:
                 total = _add(total, g, PARTS)

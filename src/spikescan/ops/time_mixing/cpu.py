@@ -3,7 +3,8 @@
 from torch import Tensor
 
 from spikescan.ops._arrays import empty, in_compute_dtype, number_like
-from spikescan.ops._simd import BYTES, fma, full, inline, kernel, load, part, row, splat, store, whole
+from spikescan.ops._compile import inline, kernel
+from spikescan.ops._simd import BYTES, fma, full, load, part, row, splat, store, whole
 from spikescan.ops._threads import spread
 from spikescan.ops.fire.cpu import spikes as fire
 

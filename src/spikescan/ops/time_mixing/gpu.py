@@ -69,5 +69,6 @@ def forward(
         "COLUMNS": columns,
         "INNER": INNER,
     }
-    Launch(_forward, (triton.cdiv(N, columns), triton.cdiv(steps, rows)), 4, arguments).run()
+    grid = (triton.cdiv(N, columns), triton.cdiv(steps, rows))
+    Launch(_forward, grid, rows * columns // 512, arguments).run()  # 16 sums a thread
     return spikes, membranes
