@@ -77,7 +77,13 @@ def from_thermometer(binary: Tensor) -> Tensor:
     return binary.sum(1)
 
 
-_SURROGATES = {"atan": ATan, "sigmoid": Sigmoid, "triangular": Triangular, "rectangular": Rectangular, "multi_gaussian": MultiGaussian}
+_SURROGATES = {
+    "atan": ATan,
+    "sigmoid": Sigmoid,
+    "triangular": Triangular,
+    "rectangular": Rectangular,
+    "multi_gaussian": MultiGaussian,
+}
 
 
 def firing_from(value: Firing | str | Mapping[str, Any]) -> Firing:

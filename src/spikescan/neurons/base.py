@@ -41,9 +41,7 @@ class Temporal(nn.Module, ABC):
     """Holds parameters for a fixed number of time steps and refuses longer input."""
 
     @abstractmethod
-    def forward(
-        self, x: Tensor, state: State | None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """Run over all of time at once.
 
         Args:
@@ -67,7 +65,6 @@ class Temporal(nn.Module, ABC):
     @abstractmethod
     def initial_state(self, x_t: Tensor) -> State:
         """The state at rest for input like ``x_t`` (``[B, C, *]``)."""
-
 
     def unpack(self, state: State | None, kind: type) -> tuple[Any, ...]:
         """The fields of a state of the NamedTuple `kind`; as many None as it has fields where there is no state.

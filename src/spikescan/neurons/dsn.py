@@ -114,7 +114,9 @@ class DSN(Temporal):
 def _spread(initial_decay: float | Sequence[float], channels: int) -> Tensor:
     """The decay each channel starts with."""
     low, high = (
-        (initial_decay, initial_decay) if isinstance(initial_decay, int | float) else (initial_decay[0], initial_decay[-1])
+        (initial_decay, initial_decay)
+        if isinstance(initial_decay, int | float)
+        else (initial_decay[0], initial_decay[-1])
     )
     valid = isinstance(initial_decay, int | float) or len(initial_decay) == 2
     if not valid or not 0.0 < low <= high < 1.0:

@@ -26,7 +26,9 @@ def _initial_bias(firing: Firing) -> float:
 
 def _check_sequence(module: nn.Module, x: Tensor) -> None:
     if x.ndim < 3:
-        raise InputError(f"{type(module).__name__} was given {list(x.shape)}, expected [T, B, C, *]; see x.unsqueeze(1).")
+        raise InputError(
+            f"{type(module).__name__} was given {list(x.shape)}, expected [T, B, C, *]; see x.unsqueeze(1)."
+        )
 
 
 def _zero_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
@@ -134,9 +136,7 @@ class MaskedPSN(Temporal):
 
     length_bound: ClassVar[bool] = True
 
-    def __init__(
-        self, time_steps: int, order: int, *, mask_weight: float = 1.0, firing: Firing | None = None
-    ) -> None:
+    def __init__(self, time_steps: int, order: int, *, mask_weight: float = 1.0, firing: Firing | None = None) -> None:
         super().__init__()
         if time_steps < 1 or not 1 <= order <= time_steps:
             raise InputError(f"MaskedPSN: order is {order}, expected 1 to time_steps = {time_steps}.")

@@ -5,7 +5,15 @@ from torch import Tensor
 
 from spikescan.errors import InputError
 
-__all__ = ["check_floating", "check_lengths", "check_sequence", "check_shape", "check_state", "compute_dtype", "flatten_space"]
+__all__ = [
+    "check_floating",
+    "check_lengths",
+    "check_sequence",
+    "check_shape",
+    "check_state",
+    "compute_dtype",
+    "flatten_space",
+]
 
 FLOATING = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 

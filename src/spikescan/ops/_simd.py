@@ -1,15 +1,19 @@
 """A vector of neurons for Numba kernels: `Lanes`, 128 bytes of them, and the arithmetic on it.
 
-A kernel written on `Lanes` reads like the equation of one neuron and runs on 32 of them (16 in float64). LLVM cuts the vector
-to the registers of the processor, so the same kernel serves AVX2, AVX-512 and NEON, and several registers in flight hide
-the latency of a chain of dependent operations (measured: 32 lanes ran 1.4 times as fast as 16 on AVX-512).
+A kernel written on `Lanes` reads like the equation of one neuron and runs on 32 of them (16 in float64). LLVM cuts the
+vector to the registers of the processor, so the same kernel serves AVX2, AVX-512 and NEON, and several registers in
+flight hide the latency of a chain of dependent operations (measured: 32 lanes ran 1.4 times as fast as 16 on AVX-512).
 
 Bits: every operation here is either exactly rounded by IEEE 754 (+, -, *, /, fma, comparisons) or a fixed sequence of such
 operations (`exp2` and its relatives). Nothing is contracted, reassociated or taken from a vector library, so the result
 for a neuron does not depend on its lane, on the width of the registers or on what stands beside it. Neurons left over at
 the end run through the same operations, in a group whose loads and stores are masked.
+
+Compile time: a function marked `traced` is plain Python that runs while a kernel is compiled and writes LLVM instructions
+through `Vector`; Numba sees one call. The same functions as Numba overloads took ten times as long to compile.
 """
 
+import inspect
 import math
 import operator
 from collections.abc import Callable
@@ -20,12 +24,15 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.datamodel import models
-from numba.extending import intrinsic, overload, register_model
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, overload, register_model
 
 from spikescan.ops._compile import inline
 
 BYTES = 128
 LOG2_E = 1.4426950408889634
+
+_ELEMENT = {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.boolean: ir.IntType(1)}
 
 
 class Lanes(types.Type):  # type: ignore[misc]
@@ -46,9 +53,6 @@ class Group(types.Type):  # type: ignore[misc]
         super().__init__(name=f"Group({dtype}, {partial})")
 
 
-_ELEMENT = {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.boolean: ir.IntType(1)}
-
-
 @register_model(Lanes)
 class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
     def __init__(self, manager: Any, lanes: Lanes) -> None:
@@ -61,32 +65,225 @@ class _GroupModel(models.PrimitiveModel):  # type: ignore[misc]
         super().__init__(manager, group, ir.VectorType(ir.IntType(1), group.lanes.count))
 
 
-def _mask_of(lanes: Lanes) -> Lanes:
-    return Lanes(types.boolean, lanes.count)
+# --- what a traced function computes with -----------------------------------------------------------------------------
 
 
-def _constant(llvm_type: ir.VectorType, value: float) -> ir.Constant:
-    return ir.Constant(llvm_type, [ir.Constant(llvm_type.element, value)] * llvm_type.count)
+def _constant(vector: ir.VectorType, value: float) -> ir.Constant:
+    return ir.Constant(vector, [ir.Constant(vector.element, value)] * vector.count)
 
 
 def _broadcast(builder: Any, scalar: Any, count: int) -> Any:
     vector = ir.VectorType(scalar.type, count)
     first = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
-    return builder.shuffle_vector(
-        first, ir.Constant(vector, ir.Undefined), _constant(ir.VectorType(ir.IntType(32), count), 0)
+    zeros = _constant(ir.VectorType(ir.IntType(32), count), 0)
+    return builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), zeros)
+
+
+def _call(builder: Any, name: str, result: Any, args: list[Any]) -> Any:
+    kind = ir.FunctionType(result, [arg.type for arg in args])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+
+
+class Scalar:
+    """A number known when the kernel runs, the same for every lane."""
+
+    def __init__(self, builder: Any, value: Any) -> None:
+        self.builder = builder
+        self.value = value
+
+    def over(self, vector: ir.VectorType) -> Any:
+        """The number in every lane, in the precision of the vector."""
+        value = self.value
+        if isinstance(value.type, ir.IntType):
+            value = self.builder.sitofp(value, vector.element)
+        elif value.type != vector.element:
+            narrow = isinstance(vector.element, ir.FloatType)
+            value = (self.builder.fptrunc if narrow else self.builder.fpext)(value, vector.element)
+        return _broadcast(self.builder, value, vector.count)
+
+    def __neg__(self) -> "Scalar":
+        return Scalar(self.builder, self.builder.fneg(self.value))
+
+
+class Vector:
+    """A vector while a kernel is compiled: each operation writes one instruction."""
+
+    def __init__(self, builder: Any, value: Any) -> None:
+        self.builder = builder
+        self.value = value
+
+    def like(self, other: Any) -> Any:
+        """`other`, a vector or a number, as an operand for this vector."""
+        if isinstance(other, Vector):
+            return other.value
+        return other.over(self.value.type) if isinstance(other, Scalar) else _constant(self.value.type, float(other))
+
+    def full(self, number: Any) -> "Vector":
+        """A number in every lane."""
+        return Vector(self.builder, self.like(number))
+
+    def _with(self, emit: str, other: Any, swap: bool = False) -> "Vector":
+        a, b = self.value, self.like(other)
+        return Vector(self.builder, getattr(self.builder, emit)(*((b, a) if swap else (a, b))))
+
+    def _compare(self, sign: str, other: Any) -> "Vector":
+        return Vector(self.builder, self.builder.fcmp_ordered(sign, self.value, self.like(other)))
+
+    def __add__(self, other: Any) -> "Vector":
+        return self._with("fadd", other)
+
+    def __sub__(self, other: Any) -> "Vector":
+        return self._with("fsub", other)
+
+    def __rsub__(self, other: Any) -> "Vector":
+        return self._with("fsub", other, swap=True)
+
+    def __mul__(self, other: Any) -> "Vector":
+        return self._with("fmul", other)
+
+    def __truediv__(self, other: Any) -> "Vector":
+        return self._with("fdiv", other)
+
+    def __rtruediv__(self, other: Any) -> "Vector":
+        return self._with("fdiv", other, swap=True)
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+    def __and__(self, other: Any) -> "Vector":
+        return self._with("and_", other)
+
+    def __lt__(self, other: Any) -> "Vector":
+        return self._compare("<", other)
+
+    def __le__(self, other: Any) -> "Vector":
+        return self._compare("<=", other)
+
+    def __gt__(self, other: Any) -> "Vector":
+        return self._compare(">", other)
+
+    def __ge__(self, other: Any) -> "Vector":
+        return self._compare(">=", other)
+
+    def llvm(self, name: str, *others: Any) -> "Vector":
+        """The result of LLVM's elementwise intrinsic `name`."""
+        kind = self.value.type
+        suffix = f"v{kind.count}f{32 if isinstance(kind.element, ir.FloatType) else 64}"
+        args = [self.value, *(self.like(other) for other in others)]
+        return Vector(self.builder, _call(self.builder, f"llvm.{name}.{suffix}", kind, args))
+
+
+def _from_llvm(builder: Any, kind: Any, value: Any) -> Any:
+    """What a traced function is given for an argument of the Numba type `kind`."""
+    if isinstance(kind, Lanes):
+        return Vector(builder, value)
+    if isinstance(kind, types.BaseTuple):
+        parts = [builder.extract_value(value, i) for i in range(len(kind))]
+        return tuple(_from_llvm(builder, part, each) for part, each in zip(kind, parts, strict=True))
+    return None if isinstance(kind, types.NoneType) else Scalar(builder, value)
+
+
+def _type_of(result: Any) -> Any:
+    """The Numba type of what a traced function returned."""
+    if isinstance(result, tuple):
+        return types.Tuple([_type_of(part) for part in result])
+    kind = result.value.type
+    dtype = next(name for name, element in _ELEMENT.items() if element == kind.element)
+    return Lanes(dtype, kind.count)
+
+
+def _to_llvm(context: Any, builder: Any, kind: Any, result: Any) -> Any:
+    if isinstance(result, tuple):
+        parts = [_to_llvm(context, builder, part, each) for part, each in zip(kind, result, strict=True)]
+        return context.make_tuple(builder, kind, parts)
+    return result.value
+
+
+def _llvm_type(kind: Any) -> Any:
+    if isinstance(kind, Lanes):
+        return ir.VectorType(_ELEMENT[kind.dtype], kind.count)
+    if isinstance(kind, types.UniTuple):
+        return ir.ArrayType(_llvm_type(kind.dtype), kind.count)
+    if isinstance(kind, types.BaseTuple):
+        return ir.LiteralStructType([_llvm_type(part) for part in kind])
+    if isinstance(kind, types.NoneType):
+        return ir.IntType(8).as_pointer()
+    return (
+        ir.DoubleType()
+        if isinstance(kind, types.Float) and kind.bitwidth == 64
+        else (ir.FloatType() if isinstance(kind, types.Float) else ir.IntType(64))
     )
 
 
-def _llvm(builder: Any, name: str, result: Any, args: list[Any]) -> Any:
-    signature = ir.FunctionType(result, [arg.type for arg in args])
-    return builder.call(cgutils.get_or_insert_function(builder.module, signature, name), args)
+def traced(function: Callable[..., Any]) -> Any:
+    """Make a Python function on `Vector`, numbers and tuples of them callable in kernels, where it is written out in place."""
+
+    def typing(context: Any, *kinds: Any) -> Any:
+        # Once on nothing, to learn what it returns.
+        scratch = ir.Function(
+            ir.Module(), ir.FunctionType(ir.VoidType(), [_llvm_type(kind) for kind in kinds]), "scratch"
+        )
+        builder = ir.IRBuilder(scratch.append_basic_block())
+        given = [_from_llvm(builder, kind, arg) for kind, arg in zip(kinds, scratch.args, strict=True)]
+        result = _type_of(function(*given))
+
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            given = [_from_llvm(builder, kind, arg) for kind, arg in zip(signature.args, args, strict=True)]
+            return _to_llvm(context, builder, signature.return_type, function(*given))
+
+        return result(*kinds), generate
+
+    # Numba counts the arguments of the function it is given.
+    names = list(inspect.signature(function).parameters)
+    namespace: dict[str, Any] = {"typing": typing}
+    listed = ", ".join(names)
+    exec(f"def {function.__name__}(context, {listed}):\n    return typing(context, {listed})", namespace)
+    compiled = namespace[function.__name__]
+    compiled.__doc__, compiled.__module__ = function.__doc__, function.__module__
+    compiled.traced = function
+    return intrinsic(compiled)
 
 
-# --- memory of tensors ------------------------------------------------------------------------------------------------
+def _overload_operator(python: Callable[..., Any]) -> None:
+    """Let kernels write a Python operator between two vectors, or a vector and a number."""
+
+    @infer_global(python)
+    class _Template(AbstractTemplate):  # type: ignore[misc]
+        def generic(self, args: Any, kws: Any) -> Any:
+            lanes = next((arg for arg in args if isinstance(arg, Lanes)), None)
+            others = [arg for arg in args if not isinstance(arg, Lanes)]
+            if lanes is None or len(args) != 2 or not all(isinstance(arg, types.Number) for arg in others):
+                return None
+            compares = python in (operator.lt, operator.le, operator.gt, operator.ge)
+            return signature(Lanes(types.boolean, lanes.count) if compares else lanes, *args)
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        a, b = (_from_llvm(builder, kind, arg) for kind, arg in zip(signature.args, args, strict=True))
+        return python(a, b).value
+
+    for kinds in ((Lanes, Lanes), (Lanes, types.Number), (types.Number, Lanes)):
+        lower_builtin(python, *kinds)(generate)
+
+
+for _operator in (
+    operator.add,
+    operator.sub,
+    operator.mul,
+    operator.truediv,
+    operator.and_,
+    operator.lt,
+    operator.le,
+    operator.gt,
+    operator.ge,
+):
+    _overload_operator(_operator)
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
 
 
 @intrinsic
-def _pointer(typing: Any, address: Any) -> Any:
+def _pointer(context: Any, address: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.inttoptr(args[0], cgutils.voidptr_t)
 
@@ -107,11 +304,8 @@ def _row(address, size, like):
     return lambda address, size, like: numba.carray(_pointer(address), (size,), dtype)
 
 
-# --- groups, loads and stores -----------------------------------------------------------------------------------------
-
-
 @intrinsic
-def whole(typing: Any, array: Any) -> Any:
+def whole(context: Any, array: Any) -> Any:
     """A full group of neurons, for arrays of this dtype."""
     group = Group(array.dtype, False)
 
@@ -122,7 +316,7 @@ def whole(typing: Any, array: Any) -> Any:
 
 
 @intrinsic
-def part(typing: Any, array: Any, count: Any) -> Any:
+def part(context: Any, array: Any, count: Any) -> Any:
     """A group of which only the first `count` neurons exist."""
     group = Group(array.dtype, True)
 
@@ -134,348 +328,263 @@ def part(typing: Any, array: Any, count: Any) -> Any:
     return group(array, types.int64), generate
 
 
-def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any, vector: Any) -> Any:
+def _emit_load(context: Any, builder: Any, array_type: Any, array: Any, index: Any, group: Group, mask: Any) -> Any:
+    vector = ir.VectorType(_ELEMENT[group.lanes.dtype], group.lanes.count)
+    size = group.lanes.dtype.bitwidth // 8
     data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
+    pointer = builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
+    if group.partial:
+        name = f"llvm.masked.load.v{vector.count}f{8 * size}.p0"
+        return _call(builder, name, vector, [pointer, ir.Constant(ir.IntType(32), size), mask, _constant(vector, 0.0)])
+    value = builder.load(pointer)
+    value.align = size
+    return value
+
+
+def _emit_store(
+    context: Any, builder: Any, array_type: Any, array: Any, index: Any, value: Any, group: Group, mask: Any
+) -> None:
+    size = group.lanes.dtype.bitwidth // 8
+    data = context.make_array(array_type)(context, builder, array).data
+    pointer = builder.bitcast(builder.gep(data, [index]), value.type.as_pointer())
+    if group.partial:
+        name = f"llvm.masked.store.v{value.type.count}f{8 * size}.p0"
+        _call(builder, name, ir.VoidType(), [value, pointer, ir.Constant(ir.IntType(32), size), mask])
+    else:
+        builder.store(value, pointer).align = size
 
 
 @intrinsic
-def load(typing: Any, array: Any, index: Any, group: Any) -> Any:
+def load(context: Any, array: Any, index: Any, group: Any) -> Any:
     """The vector at ``array[index : index + WIDTH]``; lanes that do not exist are zero."""
-    lanes = group.lanes
-    size = lanes.dtype.bitwidth // 8
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vector = context.get_value_type(lanes)
-        pointer = _address(context, builder, signature.args[0], args[0], args[1], vector)
-        if group.partial:
-            name = f"llvm.masked.load.v{lanes.count}f{lanes.dtype.bitwidth}.p0"
-            zero = _constant(vector, 0.0)
-            return _llvm(builder, name, vector, [pointer, ir.Constant(ir.IntType(32), size), args[2], zero])
-        value = builder.load(pointer)
-        value.align = size
-        return value
+        return _emit_load(context, builder, signature.args[0], args[0], args[1], group, args[2])
 
-    return lanes(array, types.intp, group), generate
+    return group.lanes(array, types.intp, group), generate
 
 
 @intrinsic
-def store(typing: Any, array: Any, index: Any, value: Any, group: Any) -> Any:
+def store(context: Any, array: Any, index: Any, value: Any, group: Any) -> Any:
     """Write the vector to ``array[index : index + WIDTH]``, where the lanes exist."""
-    lanes = group.lanes
-    size = lanes.dtype.bitwidth // 8
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        vector = context.get_value_type(lanes)
-        pointer = _address(context, builder, signature.args[0], args[0], args[1], vector)
-        if group.partial:
-            name = f"llvm.masked.store.v{lanes.count}f{lanes.dtype.bitwidth}.p0"
-            _llvm(builder, name, ir.VoidType(), [args[2], pointer, ir.Constant(ir.IntType(32), size), args[3]])
-        else:
-            builder.store(args[2], pointer).align = size
+        _emit_store(context, builder, signature.args[0], args[0], args[1], args[2], group, args[3])
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, lanes, group), generate
+    return types.void(array, types.intp, group.lanes, group), generate
 
 
 @intrinsic
-def splat(typing: Any, value: Any, group: Any) -> Any:
-    """The number `value` in every lane."""
-    lanes = group.lanes
+def load_rows(context: Any, array: Any, index: Any, stride: Any, rows: Any, group: Any) -> Any:
+    """The tuple of vectors at index, index + stride, ...; as many as the tuple `rows` has items."""
+    result = types.UniTuple(group.lanes, len(rows))
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _broadcast(builder, context.cast(builder, args[0], signature.args[0], lanes.dtype), lanes.count)
+        vectors, at = [], args[1]
+        for _ in range(len(rows)):
+            vectors.append(_emit_load(context, builder, signature.args[0], args[0], at, group, args[4]))
+            at = builder.add(at, args[2])
+        return context.make_tuple(builder, result, vectors)
 
-    return lanes(value, group), generate
+    return result(array, types.intp, types.intp, rows, group), generate
 
 
 @intrinsic
-def full(typing: Any, value: Any, lanes: Any) -> Any:
-    """The number `value` in every lane, of the type of the vector `lanes`."""
+def store_rows(context: Any, array: Any, index: Any, stride: Any, vectors: Any, group: Any) -> Any:
+    """Write the vectors to index, index + stride, ..."""
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _broadcast(builder, context.cast(builder, args[0], signature.args[0], lanes.dtype), lanes.count)
+        at = args[1]
+        for i in range(len(vectors)):
+            value = builder.extract_value(args[3], i)
+            _emit_store(context, builder, signature.args[0], args[0], at, value, group, args[4])
+            at = builder.add(at, args[2])
+        return context.get_dummy_value()
 
-    return lanes(value, lanes), generate
-
-
-# --- arithmetic -------------------------------------------------------------------------------------------------------
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, types.Float | types.Integer)
-
-
-def _binary(python: Callable[..., Any], emit: Callable[[Any, Any, Any], Any], *, mask: bool) -> None:
-    """Overload a Python operator for two vectors, or a vector and a number."""
-
-    @intrinsic
-    def vectors(typing: Any, a: Any, b: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return emit(builder, args[0], args[1])
-
-        return (_mask_of(a) if mask else a)(a, b), generate
-
-    def implement(a, b):
-        if isinstance(a, Lanes) and isinstance(b, Lanes):
-            return lambda a, b: vectors(a, b)
-        if isinstance(a, Lanes) and _is_number(b):
-            return lambda a, b: vectors(a, full(b, a))
-        if isinstance(b, Lanes) and _is_number(a):
-            return lambda a, b: vectors(full(a, b), b)
-        return None
-
-    overload(python)(implement)
-
-
-_binary(operator.add, lambda builder, a, b: builder.fadd(a, b), mask=False)
-_binary(operator.sub, lambda builder, a, b: builder.fsub(a, b), mask=False)
-_binary(operator.mul, lambda builder, a, b: builder.fmul(a, b), mask=False)
-_binary(operator.truediv, lambda builder, a, b: builder.fdiv(a, b), mask=False)
-_binary(operator.and_, lambda builder, a, b: builder.and_(a, b), mask=False)
-_binary(operator.ge, lambda builder, a, b: builder.fcmp_ordered(">=", a, b), mask=True)
-_binary(operator.gt, lambda builder, a, b: builder.fcmp_ordered(">", a, b), mask=True)
-_binary(operator.le, lambda builder, a, b: builder.fcmp_ordered("<=", a, b), mask=True)
-_binary(operator.lt, lambda builder, a, b: builder.fcmp_ordered("<", a, b), mask=True)
+    return types.void(array, types.intp, types.intp, vectors, group), generate
 
 
 @intrinsic
-def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
-    """A * b + c, rounded once."""
+def full(context: Any, number: Any, lanes: Any) -> Any:
+    """The number in every lane, of the type of the vector `lanes`, or of the vectors that the group `lanes` loads."""
+    result = lanes.lanes if isinstance(lanes, Group) else lanes
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _llvm(builder, f"llvm.fma.v{a.count}f{a.dtype.bitwidth}", args[0].type, list(args))
+        return Scalar(builder, args[0]).over(context.get_value_type(result))
 
-    return a(a, a, a), generate
-
-
-@intrinsic
-def rint(typing: Any, a: Any) -> Any:
-    """The nearest integer, half to even."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _llvm(builder, f"llvm.rint.v{a.count}f{a.dtype.bitwidth}", args[0].type, list(args))
-
-    return a(a), generate
-
-
-@intrinsic
-def absolute(typing: Any, a: Any) -> Any:
-    """Without the sign."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _llvm(builder, f"llvm.fabs.v{a.count}f{a.dtype.bitwidth}", args[0].type, list(args))
-
-    return a(a), generate
-
-
-@intrinsic
-def select(typing: Any, mask: Any, a: Any, b: Any) -> Any:
-    """`a` where the mask holds, else `b`."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.select(*args)
-
-    return a(mask, a, a), generate
+    return result(number, lanes), generate
 
 
 @inline
-def clamp(a, low, high):
-    """Within `low` and `high`; NaN stays NaN."""
-    a = select(a < low, full(low, a), a)
-    return select(a > high, full(high, a), a)
-
-
-@intrinsic
-def _power_of_two(typing: Any, n: Any) -> Any:
-    """2^n for integral n within the normal exponents, by writing the exponent bits."""
-    bits = n.dtype.bitwidth
-    mantissa, bias = (23, 127) if bits == 32 else (52, 1023)
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        integers = ir.VectorType(ir.IntType(bits), n.count)
-        exponent = builder.add(builder.fptosi(args[0], integers), _constant(integers, bias))
-        return builder.bitcast(builder.shl(exponent, _constant(integers, mantissa)), args[0].type)
-
-    return n(n), generate
-
-
-# --- tuples of vectors ------------------------------------------------------------------------------------------------
-#
-# The length of a tuple is part of its type, so these recursions unroll while they compile and the vectors stay in registers.
-
-
-def dot(taps: Any, window: Any, start: Any) -> Any:
-    """Start + sum_i taps_i * window_i, in the order of i."""
-    raise AssertionError("only inside a kernel")
-
-
-@overload(dot)
-def _dot(taps, window, start):
-    if len(taps) == 0:
-        return lambda taps, window, start: start
-    return lambda taps, window, start: dot(taps[1:], window[1:], fma(taps[0], window[0], start))
-
-
-def axpy(factor: Any, vectors: Any, sums: Any) -> Any:
-    """The tuple of factor * vectors_i + sums_i."""
-    raise AssertionError("only inside a kernel")
-
-
-@overload(axpy)
-def _axpy(factor, vectors, sums):
-    if len(vectors) == 0:
-        return lambda factor, vectors, sums: ()
-    return lambda factor, vectors, sums: (fma(factor, vectors[0], sums[0]), *axpy(factor, vectors[1:], sums[1:]))
-
-
-def backwards(vectors: Any) -> Any:
-    """The tuple in reverse order."""
-    raise AssertionError("only inside a kernel")
-
-
-@overload(backwards)
-def _backwards(vectors):
-    if len(vectors) == 0:
-        return lambda vectors: ()
-    return lambda vectors: (*backwards(vectors[1:]), vectors[0])
-
-
-def load_rows(array: Any, index: Any, stride: Any, rows: Any, group: Any) -> Any:
-    """The tuple of vectors at index, index + stride, ...; as many as the tuple `rows` has items."""
-    raise AssertionError("only inside a kernel")
-
-
-@overload(load_rows)
-def _load_rows(array, index, stride, rows, group):
-    if len(rows) == 0:
-        return lambda array, index, stride, rows, group: ()
-    return lambda array, index, stride, rows, group: (
-        load(array, index, group),
-        *load_rows(array, index + stride, stride, rows[1:], group),
-    )
-
-
-def store_rows(array: Any, index: Any, stride: Any, vectors: Any, group: Any) -> Any:
-    """Write the vectors to index, index + stride, ..."""
-    raise AssertionError("only inside a kernel")
-
-
-@overload(store_rows)
-def _store_rows(array, index, stride, vectors, group):
-    if len(vectors) == 0:
-        return lambda array, index, stride, vectors, group: None
-
-    def implementation(array, index, stride, vectors, group):
-        store(array, index, vectors[0], group)
-        store_rows(array, index + stride, stride, vectors[1:], group)
-
-    return implementation
-
-
-def load_past(x: Any, window: Any, time: Any, neurons: Any, index: Any, rows: Any, group: Any) -> Any:
-    """The inputs of len(rows) steps from `time` on, from `window` (which ends at time -1) where time is negative, else zero."""
-    raise AssertionError("only inside a kernel")
-
-
-@overload(load_past)
-def _load_past(x, window, time, neurons, index, rows, group):
-    if len(rows) == 0:
-        return lambda x, window, time, neurons, index, rows, group: ()
-
-    def implementation(x, window, time, neurons, index, rows, group):
-        before = window.size + time * neurons
-        if time >= 0:
-            first = load(x, time * neurons + index, group)
-        elif before >= 0:
-            first = load(window, before + index, group)
-        else:
-            first = splat(0.0, group)
-        return (first, *load_past(x, window, time + 1, neurons, index, rows[1:], group))
-
-    return implementation
+def load_at(x, window, time, neurons, index, group):
+    """The input at `time`; before 0 it stands in the window, which ends at time -1; before that it is zero."""
+    if time >= 0:
+        return load(x, time * neurons + index, group)
+    start = window.size + time * neurons
+    if start >= 0:
+        return load(window, start + index, group)
+    return full(0.0, group)
 
 
 # --- functions --------------------------------------------------------------------------------------------------------
 
-# Taylor coefficients of 2^f - 1 = f P(f): log(2)^n / n!. On |f| <= 1/2 the first left out bounds the error.
-_LN2 = 0.6931471805599453
-_EXP2 = tuple(_LN2**n / math.factorial(n) for n in range(1, 15))
-_EXP2_SINGLE = _EXP2[:8]  # next term: 2e-10
-_EXP2_DOUBLE = _EXP2[:14]  # next term: 7e-17
+
+@traced
+def fma(a, b, c):
+    """A * b + c, rounded once."""
+    return a.llvm("fma", b, c)
 
 
-def _exp2_fraction(f: Any) -> Any:
-    """2^f - 1 for |f| <= 1/2."""
-    raise AssertionError("only inside a kernel")
+@traced
+def select(mask, a, b):
+    """`a` where the mask holds, else `b`."""
+    return Vector(mask.builder, mask.builder.select(mask.value, a.value, a.like(b)))
 
 
-@overload(_exp2_fraction)
-def _exp2_fraction_of(f):
-    coefficients = _EXP2_SINGLE if f.dtype == types.float32 else _EXP2_DOUBLE
-    highest = len(coefficients) - 1
-
-    def horner(f):
-        p = full(coefficients[highest], f)
-        for i in range(highest - 1, -1, -1):
-            p = fma(p, f, full(coefficients[i], f))
-        return p * f
-
-    return horner
+@traced
+def dot(taps, window, start):
+    """Start + sum_i taps_i * window_i, in the order of i."""
+    for tap, value in zip(taps, window, strict=True):
+        start = tap.llvm("fma", value, start)
+    return start
 
 
-@inline
-def split_exp2(a):
+@traced
+def axpy(factor, vectors, sums):
+    """The tuple of factor * vectors_i + sums_i."""
+    return tuple(factor.llvm("fma", vector, total) for vector, total in zip(vectors, sums, strict=True))
+
+
+@traced
+def backwards(vectors):
+    """The tuple in reverse order."""
+    return vectors[::-1]
+
+
+@traced
+def pushed(vectors, newest):
+    """The tuple without its first vector and with `newest` at its end."""
+    return (*vectors, newest)[1:]
+
+
+@traced
+def clamp(a, low, high):
+    """Within `low` and `high`; NaN stays NaN."""
+    return clamped(a, low, high)
+
+
+@traced
+def rint(a):
+    """The nearest integer, half to even."""
+    return a.llvm("rint")
+
+
+@traced
+def absolute(a):
+    """Without the sign."""
+    return a.llvm("fabs")
+
+
+def clamped(a: Vector, low: Any, high: Any) -> Vector:
+    """Within `low` and `high`; NaN stays NaN."""
+    builder = a.builder
+    a = Vector(builder, builder.select((a < low).value, a.like(low), a.value))
+    return Vector(builder, builder.select((a > high).value, a.like(high), a.value))
+
+
+# Taylor coefficients of 2^f - 1 = f P(f): log(2)^n / n!. On |f| <= 1/2 the first that is left out bounds the error.
+_EXP2 = tuple(math.log(2.0) ** n / math.factorial(n) for n in range(1, 15))
+_TERMS = {32: 8, 64: 14}  # next term: 2e-10 and 7e-17
+_EXPONENT = {32: (23, 127), 64: (52, 1023)}  # bits of the mantissa, bias
+
+
+def _split_exp2(a: Vector) -> tuple[Vector, Vector]:
     """(2^n, 2^f - 1) with a = n + f and |f| <= 1/2; a is held within -126 and 126."""
-    a = clamp(a, -126.0, 126.0)
-    n = rint(a)
-    return _power_of_two(n), _exp2_fraction(a - n)
+    builder = a.builder
+    bits = 32 if isinstance(a.value.type.element, ir.FloatType) else 64
+    a = clamped(a, -126.0, 126.0)
+    n = a.llvm("rint")
+    f = a - n
+    *lower, highest = _EXP2[: _TERMS[bits]]
+    p = a.full(highest)
+    for coefficient in reversed(lower):
+        p = p.llvm("fma", f, coefficient)
+    # 2^n by writing n into the bits of the exponent.
+    integers = ir.VectorType(ir.IntType(bits), a.value.type.count)
+    mantissa, bias = _EXPONENT[bits]
+    exponent = builder.add(builder.fptosi(n.value, integers), _constant(integers, bias))
+    power = builder.bitcast(builder.shl(exponent, _constant(integers, mantissa)), a.value.type)
+    return Vector(builder, power), p * f
 
 
-@inline
+def _exp2(a: Vector) -> Vector:
+    power, fraction = _split_exp2(a)
+    return power.llvm("fma", fraction, power)
+
+
+@traced
 def exp2(a):
     """2^a to within 2 units in the last place; a is held within -126 and 126."""
-    power, fraction = split_exp2(a)
-    return fma(power, fraction, power)
+    return _exp2(a)
 
 
-@inline
+@traced
 def exp(a):
     """e^a; the relative error grows to |a| units in the last place, from the rounding of a / log(2)."""
-    return exp2(a * LOG2_E)
+    return _exp2(a * LOG2_E)
 
 
-@inline
-def expm1(a):
-    """e^a - 1 without cancellation."""
-    power, fraction = split_exp2(a * LOG2_E)
-    return fma(power, fraction, power - 1.0)
+@traced
+def sigmoid(a):
+    """1 / (1 + e^-a)."""
+    return 1.0 / (_exp2(a * -LOG2_E) + 1.0)
 
 
-@inline
-def log1p_unit(u):
+@traced
+def dynamic_gate(a, exponent, squarings):
+    """(decay, 1 - decay, 1 - sigmoid) of a DSN from a' = -log2(e) a, without cancellation.
+
+    decay = sigmoid(a)^exponent; `squarings` has as many items as squarings make that power, or is None if none do.
+    """
+    e = _exp2(a)
+    s = 1.0 / (e + 1.0)
+    rest = e * s
+    if squarings is None:
+        return (*_general_power(a, exponent), rest)
+    leak = rest
+    for _ in squarings:
+        leak = leak * (s + 1.0)
+        s = s * s
+    return s, leak, rest
+
+
+def _general_power(a: Vector, exponent: Scalar) -> tuple[Vector, Vector]:
+    """(sigmoid^exponent, 1 - sigmoid^exponent): log2 sigmoid = -(max(a', 0) + log2(1 + 2^-|a'|))."""
+    builder = a.builder
+    positive = Vector(builder, builder.select((a > 0.0).value, a.value, a.like(0.0)))
+    softplus = _log1p_unit(_exp2(a.llvm("fabs") * -1.0)).llvm("fma", LOG2_E, positive)
+    power, fraction = _split_exp2(softplus * (-exponent))
+    return power.llvm("fma", fraction, power), (1.0 - power) - power * fraction
+
+
+def _log1p_unit(u: Vector) -> Vector:
     """log(1 + u) for u within 0 and 1: 2 atanh(u / (2 + u)) by its series, whose 17 terms reach float64."""
     z = u / (u + 2.0)
     square = z * z
-    series = full(1.0 / 33.0, u)
+    series = u.full(1.0 / 33.0)
     for i in range(15, -1, -1):
-        series = fma(series, square, full(1.0 / (2 * i + 1), u))
-    return 2.0 * z * series
-
-
-@inline
-def sigmoid(a):
-    """1 / (1 + e^-a)."""
-    return 1.0 / (exp(a * -1.0) + 1.0)
+        series = series.llvm("fma", square, 1.0 / (2 * i + 1))
+    return z * 2.0 * series
 
 
 @inline
 def add_columns(totals, sums, rows, start, stop, period, block):
     """Add what a block of neurons summed (`rows` rows of `block`) to the table of parameters (`rows` rows of `period`)."""
-    for row in range(rows):
+    for each in range(rows):
         column = start % period
         for slot in range(stop - start):
-            totals[row * period + column] += sums[row * block + slot]
+            totals[each * period + column] += sums[each * block + slot]
             column += 1
             if column == period:
                 column = 0

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from spikescan.ops._arrays import Channels, in_compute_dtype, number_like
 from spikescan.ops._compile import inline, kernel
-from spikescan.ops._simd import BYTES, add_columns, fma, full, load, part, row, store, whole
+from spikescan.ops._simd import BYTES, add_columns, fma, full, load, load_at, part, row, store, whole
 from spikescan.ops._threads import parts, spread
 from spikescan.ops._tiling import tiling
 from spikescan.ops.fire.cpu import spikes as fire
@@ -30,19 +30,11 @@ def _table(weight_at, bias_at, k, channels, space, period, like):
 
 
 @inline
-def _input(x, window, time, neurons, n, group):
-    """The input at `time`; before 0 it stands in the window, which ends at time -1."""
-    if time >= 0:
-        return load(x, time * neurons + n, group)
-    return load(window, window.size + time * neurons + n, group)
-
-
-@inline
 def _charge(x, window, table, t, n, column, neurons, period, k, dilation, group):
     h = load(table, k * period + column, group)
     for i in range(k):
         time = t - (k - 1 - i) * dilation
-        h = fma(load(table, i * period + column, group), _input(x, window, time, neurons, n, group), h)
+        h = fma(load(table, i * period + column, group), load_at(x, window, time, neurons, n, group), h)
     return h
 
 
@@ -95,7 +87,7 @@ def _of_charge_tile(
         for i in range(k):
             time = t - (k - 1 - i) * dilation
             so_far = load(sums, i * block + slot, group)
-            store(sums, i * block + slot, fma(g, _input(x, window, time, neurons, n, group), so_far), group)
+            store(sums, i * block + slot, fma(g, load_at(x, window, time, neurons, n, group), so_far), group)
         store(sums, k * block + slot, load(sums, k * block + slot, group) + g, group)
 
 

@@ -11,8 +11,6 @@ import math
 
 import numpy as np
 import torch
-from numba import types
-from numba.extending import overload
 from torch import Tensor
 
 from spikescan.ops._arrays import Channels, empty, in_compute_dtype, limits_of, number_like
@@ -20,22 +18,20 @@ from spikescan.ops._compile import inline, kernel
 from spikescan.ops._simd import (
     BYTES,
     LOG2_E,
-    absolute,
     add_columns,
     axpy,
     backwards,
     dot,
-    exp2,
+    dynamic_gate,
     fma,
     full,
     load,
-    load_past,
+    load_at,
     load_rows,
-    log1p_unit,
     part,
+    pushed,
     row,
     select,
-    split_exp2,
     store,
     store_rows,
     whole,
@@ -46,46 +42,6 @@ from spikescan.ops.fire.cpu import spikes as fire
 from spikescan.ops.fire.cpu import through
 
 LN_2 = math.log(2.0)
-
-
-def power(s, rest, squarings):
-    """(s^p, 1 - s^p) from s and rest = 1 - s, with p = 2^len(squarings), without cancellation."""
-    raise AssertionError("only inside a kernel")
-
-
-@overload(power)
-def _power(s, rest, squarings):
-    if len(squarings) == 0:
-        return lambda s, rest, squarings: (s, rest)
-    return lambda s, rest, squarings: power(s * s, rest * (s + 1.0), squarings[1:])
-
-
-def gate(a, exponent, squarings):
-    """(decay, 1 - decay, 1 - sigmoid) from a' = -log2(e) a; `squarings` is None where the exponent is no power of two."""
-    raise AssertionError("only inside a kernel")
-
-
-@overload(gate)
-def _gate(a, exponent, squarings):
-    if isinstance(squarings, types.NoneType):
-
-        def general(a, exponent, squarings):
-            # log2 sigmoid = -(max(a', 0) + log2(1 + 2^-|a'|))
-            softplus = fma(log1p_unit(exp2(absolute(a) * -1.0)), full(LOG2_E, a), select(a > 0.0, a, full(0.0, a)))
-            two, fraction = split_exp2(softplus * -exponent)
-            e = exp2(a)
-            return fma(two, fraction, two), (1.0 - two) - two * fraction, e / (e + 1.0)
-
-        return general
-
-    def powers(a, exponent, squarings):
-        e = exp2(a)
-        s = 1.0 / (e + 1.0)
-        rest = e * s
-        decay, leak = power(s, rest, squarings)
-        return decay, leak, rest
-
-    return powers
 
 
 @inline
@@ -110,17 +66,19 @@ def _forward_tile(
     x, table, window, limits, spikes, membranes, carried,
     n, slot, column, first, last, neurons, period, taps, exponent, squarings, kind, level, keep, group,
 ):  # fmt: skip
-    past = load_past(x, window, first - len(taps) + 1, neurons, n, taps[1:], group)
     weight = load_rows(table, column, period, taps, group)
     bias = load(table, len(taps) * period + column, group)
     h = load(carried, slot, group)
     masked = limits.size > 0
     limit = load(limits, n, group) if masked else h
+    seen = weight
+    for i in range(len(taps)):
+        seen = pushed(seen, load_at(x, window, first - len(taps) + i, neurons, n, group))
     for t in range(first, last):
         at = t * neurons + n
         inputs = load(x, at, group)
-        seen = past + (inputs,)
-        decay, leak, _ = gate(dot(weight, seen, bias), exponent, squarings)
+        seen = pushed(seen, inputs)
+        decay, leak, _ = dynamic_gate(dot(weight, seen, bias), exponent, squarings)
         charged = fma(decay, h, leak * inputs)
         fired = fire(charged, kind, level)
         if masked:
@@ -131,7 +89,6 @@ def _forward_tile(
         store(spikes, at, fired, group)
         if keep:
             store(membranes, at, h, group)
-        past = seen[1:]
     store(carried, slot, h, group)
 
 
@@ -188,13 +145,16 @@ def _backward_tile(
     masked = limits.size > 0
     limit = load(limits, n, group) if masked else d
     zero = full(0.0, d)
-    seen = load_past(x, window, last - k, neurons, n, taps, group)
+    unseen = weight  # the window, newest first
+    for i in range(k):
+        unseen = pushed(unseen, load_at(x, window, last - 1 - i, neurons, n, group))
     h = load(membranes, (last - 1) * neurons + n, group)
     for t in range(last - 1, first - 1, -1):
         at = t * neurons + n
         before = load(membranes, at - neurons, group) if t > 0 else load(membrane, n, group)
-        decay, leak, rest = gate(dot(weight, seen, bias), exponent, squarings)
-        inputs = seen[-1]
+        seen = backwards(unseen)
+        decay, leak, rest = dynamic_gate(dot(weight, seen, bias), exponent, squarings)
+        inputs = unseen[0]
         g = load(grad_spikes, at, group)
         if masked:
             g = select(limit > t, g, zero)
@@ -215,7 +175,7 @@ def _backward_tile(
         weight_sums = axpy(of_gate, seen, weight_sums)
         bias_sum = bias_sum + of_gate
         h = before
-        seen = load_past(x, window, t - k, neurons, n, taps[:1], group) + seen[:-1]
+        unseen = pushed(unseen, load_at(x, window, t - k, neurons, n, group))
     store(carried, slot, d, group)
     store_rows(carried, block + slot, block, pending, group)
     store_rows(sums, slot, block, weight_sums, group)

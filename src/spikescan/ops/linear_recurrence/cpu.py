@@ -25,7 +25,11 @@ def _forward_tile(decay, drive, states, carried, n, slot, first, last, neurons, 
 def _forward(
     decay_at, drive_at, initial_at, states_at, final_at, like, low, high, steps, neurons, rows, block, tile
 ):  # fmt: skip
-    decay, drive, states = row(decay_at, rows * neurons, like), row(drive_at, steps * neurons, like), row(states_at, steps * neurons, like)
+    decay, drive, states = (
+        row(decay_at, rows * neurons, like),
+        row(drive_at, steps * neurons, like),
+        row(states_at, steps * neurons, like),
+    )
     initial, final = row(initial_at, neurons, like), row(final_at, neurons, like)
     stride = neurons if rows > 1 else 0
     step = BYTES // drive.itemsize
@@ -106,7 +110,11 @@ def _backward(
 def _forward_complex(
     decay_at, drive_at, initial_at, states_at, final_at, like, low, high, steps, neurons, rows, block, tile
 ):  # fmt: skip
-    decay, drive, states = row(decay_at, rows * neurons, like), row(drive_at, steps * neurons, like), row(states_at, steps * neurons, like)
+    decay, drive, states = (
+        row(decay_at, rows * neurons, like),
+        row(drive_at, steps * neurons, like),
+        row(states_at, steps * neurons, like),
+    )
     initial, final = row(initial_at, neurons, like), row(final_at, neurons, like)
     stride = neurons if rows > 1 else 0
     h = initial[low:high].copy()

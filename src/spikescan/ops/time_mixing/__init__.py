@@ -43,7 +43,11 @@ def time_mixing(x: Tensor, weight: Tensor, bias: Tensor, *, firing: FiringSpec =
     check_shape(op, "bias", bias, (weight.shape[0],), x, "T_out")
     dtype = compute_dtype(x)
     rest = x.shape[1:]
-    tensors = (x.reshape(x.shape[0], rest.numel()).contiguous(), weight.to(dtype).contiguous(), bias.to(dtype).contiguous())
+    tensors = (
+        x.reshape(x.shape[0], rest.numel()).contiguous(),
+        weight.to(dtype).contiguous(),
+        bias.to(dtype).contiguous(),
+    )
     chosen = choose(requested(), x.device).backend
     if chosen == "reference":
         y = reference.forward(*tensors, firing.kind, firing.numbers)

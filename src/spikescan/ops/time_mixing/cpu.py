@@ -4,7 +4,7 @@ from torch import Tensor
 
 from spikescan.ops._arrays import empty, in_compute_dtype, number_like
 from spikescan.ops._compile import inline, kernel
-from spikescan.ops._simd import BYTES, fma, full, load, part, row, splat, store, whole
+from spikescan.ops._simd import BYTES, fma, full, load, part, row, store, whole
 from spikescan.ops._threads import spread
 from spikescan.ops.fire.cpu import spikes as fire
 
@@ -18,8 +18,8 @@ def _mix(x, weight, bias, out, membranes, n, neurons, rows_in, rows_out, kind, l
     while t < rows_out:
         # Past the last row the sums repeat it, and are not stored.
         t1, t2, t3 = min(t + 1, rows_out - 1), min(t + 2, rows_out - 1), min(t + 3, rows_out - 1)
-        h0, h1 = splat(bias[t], group), splat(bias[t1], group)
-        h2, h3 = splat(bias[t2], group), splat(bias[t3], group)
+        h0, h1 = full(bias[t], group), full(bias[t1], group)
+        h2, h3 = full(bias[t2], group), full(bias[t3], group)
         for i in range(rows_in):
             inputs = load(x, i * neurons + n, group)
             h0 = fma(full(weight[t * rows_in + i], h0), inputs, h0)
@@ -37,7 +37,11 @@ def _mix(x, weight, bias, out, membranes, n, neurons, rows_in, rows_out, kind, l
 def _forward(
     x_at, weight_at, bias_at, out_at, membranes_at, like, low, high, neurons, rows_in, rows_out, kind, level, keep
 ):  # fmt: skip
-    x, weight, bias = row(x_at, rows_in * neurons, like), row(weight_at, rows_out * rows_in, like), row(bias_at, rows_out, like)
+    x, weight, bias = (
+        row(x_at, rows_in * neurons, like),
+        row(weight_at, rows_out * rows_in, like),
+        row(bias_at, rows_out, like),
+    )
     out, membranes = row(out_at, rows_out * neurons, like), row(membranes_at, rows_out * neurons if keep else 0, like)
     step = BYTES // x.itemsize
     for n in range(low, high, step):
