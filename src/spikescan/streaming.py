@@ -11,6 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from spikescan.errors import CheckpointError, InputError
+from spikescan.files import write_whole
 from spikescan.neurons.base import State, Temporal, map_state
 
 __all__ = ["Streams", "stream"]
@@ -137,7 +138,8 @@ class Streams:
         tensors = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in _named(state)}
         like = {"shape": self._no_streams.shape[1:], "dtype": str(self._no_streams.dtype).removeprefix("torch.")}
         header = {"format": _FORMAT, "streams": str(self._batch), "input": json.dumps(like)}
-        _write_whole(Path(path), save(tensors, header))
+        content = save(tensors, header)
+        write_whole(Path(path), lambda temporary: temporary.write_bytes(content))
 
     def load(self, path: str | os.PathLike[str]) -> None:
         """Go on from a file that `save` wrote; its streams replace the present ones.
@@ -243,16 +245,3 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
             f"{path} has the format {header.get('format')!r}, expected {_FORMAT!r}: it was not written by Streams.save."
         )
     return header, tensors
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -79,7 +79,7 @@ def test_a_field_of_a_yaml_file(recipe, tmp_path, capsys):
     path = tmp_path / "mine.yaml"
     path.write_text(recipe.read_text() + "epoch: 3\n")
     message = complaint(capsys, ["train", str(path)])
-    assert f"{path} has a field 'epoch' that does not exist. Did you mean 'epochs'?" in message
+    assert f"{path} has no field 'epoch'. Did you mean 'epochs'?" in message
 
 
 def test_a_folder_with_a_run_is_not_overwritten(recipe, finished, capsys):

@@ -1,16 +1,7 @@
-"""How many examples hypothesis tries: `ci` (the default, the same ones each time) or HYPOTHESIS_PROFILE=deep."""
-
-import os
+"""Law tests run on one thread."""
 
 import pytest
 import torch
-from hypothesis import HealthCheck, settings
-
-settings.register_profile("ci", derandomize=True, max_examples=12, deadline=None, database=None)
-settings.register_profile(
-    "deep", max_examples=200, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -109,6 +109,24 @@ def test_dynamic_decay_in_chunks(shape: tuple[int, ...], dtype: torch.dtype, kin
     support.check(support.dynamic_decay(shape, dtype, kind, k=k, tau=tau, lengths=True, device=DEVICE))
 
 
+@pytest.mark.usefixtures("chunks")
+def test_nothing_beyond_a_length_is_seen() -> None:
+    lengths = torch.tensor([5, 0], device=DEVICE)
+    seen = []
+    for padding in (0.0, float("nan")):
+        inputs = support.dynamic_decay((15, 2, 3), F32, Kind.ATAN, device=DEVICE).inputs
+        x, weight, bias = (inputs[name].clone() for name in ("x", "weight", "bias"))
+        x[5:, 0], x[:, 1] = padding, padding
+        leaves = [leaf.requires_grad_() for leaf in (x, weight, bias)]
+        with ops.backend("gpu"):
+            spikes, membrane, _ = ops.dynamic_decay(
+                *leaves, tau=0.25, firing=support.FIRINGS[Kind.ATAN], lengths=lengths
+            )
+            (spikes.sum() + membrane.sum()).backward()
+        seen.append([spikes, membrane, *(leaf.grad for leaf in leaves)])
+    assert all(torch.equal(clean, padded) for clean, padded in zip(*seen, strict=True))
+
+
 def test_dynamic_decay_of_127_steps_in_one_walk() -> None:
     support.check(support.dynamic_decay((127, 1, 3), F32, Kind.INTEGER, device=DEVICE))
 

@@ -15,7 +15,7 @@ def test_kernels_equal_the_reference_under_the_interpreter() -> None:
     """In a process of its own: Triton reads the variable when it is imported."""
     tests = Path(__file__).with_name("gpu_numeric.py")
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", str(tests)],
         env=os.environ | {"TRITON_INTERPRET": "1"},
         cwd=tests.parents[2],
         capture_output=True,

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from spikescan.errors import CheckpointError
+from spikescan.files import write_text, write_whole
 from spikescan.training import EpochEnd, checkpoint, load_run, train
 from spikescan.training.checkpoint import (
     Index,
@@ -20,7 +21,6 @@ from spikescan.training.checkpoint import (
     read_index,
     save_checkpoint,
 )
-from spikescan.training.files import write_text, write_whole
 
 SHAPE = ModelShape(2, 3, 4)
 

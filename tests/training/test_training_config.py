@@ -32,7 +32,7 @@ def test_yaml_round_trip(tmp_path):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"epoch": 3}, "field 'epoch' that does not exist. Did you mean 'epochs'"),
+        ({"epoch": 3}, "no field 'epoch'. Did you mean 'epochs'"),
         ({"neurons": {}}, "Did you mean 'neuron'"),
         ({"epochs": "many"}, "epochs.*Expected a <class 'int'>"),
         ({"neuron": "dsn"}, "neuron.*Expected a <class 'dict'>"),

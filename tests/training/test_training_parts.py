@@ -8,11 +8,11 @@ from spikescan.data import Dataset, Split
 from spikescan.errors import InputError
 from spikescan.firing import Binary
 from spikescan.layers import LeakyReadout, RateReadout, Sequential
-from spikescan.neurons.base import Temporal
+from spikescan.neurons.base import Temporal, spiking_neurons
 from spikescan.tasks import Classification
 from spikescan.training import Experiment, evaluate, launch_fabric
 from spikescan.training.evaluation import shares
-from spikescan.training.measure import NeuronMeter, measure, spiking_neurons
+from spikescan.training.measure import NeuronMeter, measure
 from spikescan.training.optimisers import adamw, list_optimisers, optimiser_maker, parameter_groups, sgd
 from spikescan.training.schedules import constant, cosine, list_schedules, one_cycle, schedule_maker
 

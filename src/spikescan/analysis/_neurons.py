@@ -1,22 +1,15 @@
-"""Which modules of a model are spiking neurons, and what can be asked of them."""
+"""What can be asked of a spiking neuron."""
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from spikescan.firing import Binary, Integer
 from spikescan.neurons import PSN, MaskedPSN, SlidingPSN
 from spikescan.neurons.base import State, Temporal
 
-__all__ = ["Spiking", "Traceable", "spiking_neurons", "thresholds"]
-
-
-@runtime_checkable
-class Spiking(Protocol):
-    """A neuron: what it gives out are the spikes of `firing`."""
-
-    firing: Any
+__all__ = ["Traceable", "thresholds"]
 
 
 @runtime_checkable
@@ -27,18 +20,9 @@ class Traceable(Protocol):
         """What the neuron holds at every step of ``x`` (``[T, B, C, *]``), starting from `state`."""
 
 
-def spiking_neurons(model: nn.Module) -> dict[str, Temporal]:
-    """The spiking neurons of a model by their qualified module name; a bare neuron is named after its class."""
-    return {
-        name or type(module).__name__: module
-        for name, module in model.named_modules()
-        if isinstance(module, Temporal) and isinstance(module, Spiking)
-    }
-
-
 def thresholds(neuron: Temporal, steps: int) -> Tensor:
     """The membranes at which the number of spikes changes, ascending, ``[T, levels]``; no levels where none are known."""
-    firing = neuron.firing if isinstance(neuron, Spiking) else None
+    firing = getattr(neuron, "firing", None)
     match firing:
         case Integer(levels=count):
             levels = torch.arange(count) + 0.5

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from spikescan.analysis._neurons import spiking_neurons
-from spikescan.neurons.base import State, Temporal
+from spikescan.neurons.base import State, Temporal, spiking_neurons
 
 __all__ = ["Call", "evaluating", "name_calls", "watch"]
 

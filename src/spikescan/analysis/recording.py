@@ -9,8 +9,8 @@ from torch import Tensor
 from spikescan.analysis._neurons import Traceable
 from spikescan.analysis._watch import Call, evaluating, name_calls, watch
 from spikescan.errors import InputError
-from spikescan.layers._lengths import zero_padding
 from spikescan.neurons.base import State, Temporal, detach
+from spikescan.neurons.padding import zero_padding
 from spikescan.ops._checks import check_lengths
 
 __all__ = [

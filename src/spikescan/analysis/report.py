@@ -14,7 +14,7 @@ from spikescan.analysis.latency import Latency
 from spikescan.analysis.recording import FiringRate
 from spikescan.analysis.theme import DARK, LIGHT
 from spikescan.errors import InputError
-from spikescan.training.files import write_text, write_whole
+from spikescan.files import write_text, write_whole
 from spikescan.training.run import Run
 
 __all__ = ["report_run", "write_demo_picture", "write_report"]

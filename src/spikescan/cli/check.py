@@ -7,8 +7,8 @@ from rich.console import Console
 
 from spikescan.analysis import Agreement, measure_agreement
 from spikescan.cli.parsing import command_parser, parse
+from spikescan.files import write_text
 from spikescan.training import Run, load_run
-from spikescan.training.files import write_text
 
 __all__ = ["check_run", "exit_code", "run"]
 

@@ -6,8 +6,8 @@ from typing import Any
 from rich.console import Console
 
 from spikescan.cli.parsing import command_parser, parse
-from spikescan.cli.text import first_line, nearest, options
-from spikescan.errors import InputError
+from spikescan.cli.text import first_line, options
+from spikescan.names import choose_named
 
 __all__ = ["run"]
 
@@ -16,11 +16,9 @@ def run(arguments: list[str]) -> int:
     """Names, what they are, and the options each takes."""
     parser = command_parser("list")
     parser.add_argument("kind", help=", ".join(_KINDS))
-    kind = parse(parser, arguments)["kind"]
-    if kind not in _KINDS:
-        raise InputError(f"There is no list of {kind!r}. {nearest(kind, _KINDS)}Known: {', '.join(_KINDS)}.")
+    rows = choose_named("list of", _KINDS, parse(parser, arguments)["kind"])
     console = Console(highlight=False, markup=False)
-    for name, summary, choices in _KINDS[kind]():
+    for name, summary, choices in rows():
         console.print(f"{name}: {summary}", soft_wrap=True)
         if choices:
             console.print(f"    {choices}", soft_wrap=True)
@@ -48,8 +46,7 @@ def _neurons() -> list[Row]:
 
 
 def _models() -> list[Row]:
-    from spikescan.models.registry import list_models
-    from spikescan.training.build import model_builder
+    from spikescan.models import list_models, model_builder
 
     return _rows(list_models(), model_builder, skip=("inputs", "outputs", "neuron"))
 

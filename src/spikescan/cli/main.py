@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from spikescan.cli.commands import COMMANDS
 from spikescan.errors import BackendError, InputError
+from spikescan.names import choose_named
 
 __all__ = ["main"]
 
@@ -52,11 +53,7 @@ def _run(arguments: list[str]) -> int:
 
         sys.stdout.write(f"spikescan {version('spikescan')}\n")
         return 0
-    if name not in COMMANDS:
-        from spikescan.cli.text import nearest
-
-        raise InputError(f"There is no command {name!r}. {nearest(name, COMMANDS)}Commands: {', '.join(COMMANDS)}.")
-    return COMMANDS[name].load()(rest)
+    return choose_named("command", COMMANDS, name).load()(rest)
 
 
 def _help() -> str:

@@ -7,8 +7,8 @@ from typing import Any
 from jsonargparse import ArgumentParser
 
 from spikescan.cli.commands import COMMANDS
-from spikescan.cli.text import nearest
 from spikescan.errors import InputError
+from spikescan.names import nearest
 
 __all__ = ["command_parser", "parse"]
 

@@ -1,17 +1,10 @@
 """Words for the terminal."""
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
-__all__ = ["amount", "duration", "first_line", "nearest", "options"]
-
-
-def nearest(given: str, known: Iterable[str]) -> str:
-    """``Did you mean 'train'? ``, or nothing if no known name is near."""
-    found = difflib.get_close_matches(given, list(known), n=1)
-    return f"Did you mean {found[0]!r}? " if found else ""
+__all__ = ["amount", "duration", "first_line", "options"]
 
 
 def first_line(thing: Callable[..., Any]) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from spikescan.data.dataset import Dataset
 from spikescan.data.mnist import mnist, mnist_small
-from spikescan.models.registry import choose_named
+from spikescan.names import choose_named
 
 __all__ = ["data_loader", "list_data"]
 

@@ -4,8 +4,8 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from spikescan.errors import InputError
-from spikescan.layers._lengths import valid_steps
-from spikescan.neurons.base import State, Temporal, check_state
+from spikescan.neurons.base import State, Temporal, check_stateless
+from spikescan.neurons.padding import valid_steps
 
 __all__ = ["PerStep"]
 
@@ -35,7 +35,7 @@ class PerStep(Temporal):
                 f"({type(temporal).__name__}). Compose temporal parts with spikescan.Sequential or spikescan.Residual."
             )
         self.module = module
-        self.stochastic = any(isinstance(part, _DropoutNd) for part in module.modules())  # type: ignore[misc]
+        self.stochastic = any(isinstance(part, _DropoutNd) for part in module.modules())
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """``[T, B, C, *]`` to ``[T, B, C', *]``; the state is ``()``. See `Temporal.forward`."""
@@ -50,10 +50,9 @@ class PerStep(Temporal):
 
     def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """``module(x_t)``, ``[B, C, *]`` to ``[B, C', *]``."""
-        if state is not None:
-            check_state("PerStep", state, ())
+        check_stateless("PerStep", state)
         y_t = self.module(x_t)
-        if not isinstance(y_t, Tensor) or y_t.shape[:1] != x_t.shape[:1]:
+        if not isinstance(y_t, Tensor) or not y_t.ndim or y_t.shape[0] != x_t.shape[0]:
             given = list(y_t.shape) if isinstance(y_t, Tensor) else type(y_t).__name__
             raise InputError(
                 f"PerStep: {type(self.module).__name__} returned {given} for {list(x_t.shape)}; "

@@ -8,9 +8,18 @@ from torch import Tensor, nn
 
 from spikescan import ops
 from spikescan.errors import InputError
-from spikescan.layers._lengths import at_last_valid, zero_padding
-from spikescan.neurons.base import State, Temporal, at_rest, check_channels, check_state, no_weight_decay
-from spikescan.ops._checks import check_lengths
+from spikescan.neurons.base import (
+    State,
+    Temporal,
+    at_rest,
+    check_carried,
+    check_channels,
+    check_state,
+    check_stateless,
+    no_weight_decay,
+)
+from spikescan.neurons.padding import at_last_valid, zero_padding
+from spikescan.ops._checks import check_lengths, compute_dtype
 
 __all__ = [
     "LastReadout",
@@ -43,14 +52,29 @@ class RateReadout(Temporal):
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """See `Temporal.forward`."""
         time_steps, batch = x.shape[:2]
-        total, steps = _started(self, x, state)
+        total, steps = self._started(x, x.shape[1:], state)
         # A recurrence, not torch.cumsum, whose sums are in another order and type than one step's.
         drive = zero_padding(x, lengths).to(total.dtype)
         totals, _ = ops.linear_recurrence(drive.new_ones(()), drive, total)
         counts = steps + torch.arange(1, time_steps + 1, device=x.device).unsqueeze(1)
-        means = totals / counts.to(totals.dtype).view(time_steps, batch, *_ones(x))
+        means = totals / counts.view(time_steps, batch, *_ones(x))
         taken = time_steps if lengths is None else lengths
         return zero_padding(means, lengths), RateState(at_last_valid(totals, total, lengths), steps + taken)
+
+    def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """See `Temporal.step`; the bits of `forward`, without its detour over a sequence of one step."""
+        total, steps = self._started(x_t, x_t.shape, state)
+        total, steps = total + x_t, steps + 1
+        return total / steps.view(-1, *[1] * (x_t.dim() - 1)), RateState(total, steps)
+
+    def _started(self, x: Tensor, shape: torch.Size, state: State | None) -> RateState:
+        """The state to go on from, for one step of `shape` and the type of x."""
+        if state is None:
+            return self.initial_state(x.new_empty(shape))
+        total, steps = self.unpack(state, RateState)
+        check_carried("RateReadout", "total", total, shape, compute_dtype(x), x.device)
+        check_carried("RateReadout", "steps", steps, shape[:1], torch.int64, x.device)
+        return RateState(total, steps)
 
     def initial_state(self, x_t: Tensor) -> RateState:
         """Nothing summed."""
@@ -136,8 +160,7 @@ class LastReadout(Temporal):
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """``[T, B, C, *]`` to ``[T, B, C, *]``; the state is ``()``. See `Temporal.forward`."""
-        if state is not None:
-            check_state("LastReadout", state, ())
+        check_stateless("LastReadout", state)
         return zero_padding(x, lengths), ()
 
     def initial_state(self, x_t: Tensor) -> State:

@@ -1,15 +1,15 @@
 """Composition: one part after the other, and one part around which the input passes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from spikescan.errors import InputError
-from spikescan.layers._lengths import zero_padding
 from spikescan.layers.per_step import PerStep
 from spikescan.neurons.base import State, Temporal
+from spikescan.neurons.padding import zero_padding
 
 __all__ = ["Residual", "Sequential"]
 
@@ -52,11 +52,11 @@ class Sequential(Temporal):
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """``[T, B, C, *]`` to what the last part returns. See `Temporal.forward`."""
-        return self._through(x, state, lambda part, x, part_state: part(x, part_state, lengths))
+        return self._through(x, state, self, lengths)
 
     def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """One step of each part."""
-        return self._through(x_t, state, lambda part, x_t, part_state: part.step(x_t, part_state))
+        return self._through(x_t, state, [part.step for part in self])
 
     def initial_state(self, x_t: Tensor) -> State:
         """The states at rest of all parts."""
@@ -65,22 +65,30 @@ class Sequential(Temporal):
             return self(x_t.new_empty(0, *x_t.shape))[1]
 
     def _through(
-        self, x: Tensor, state: State | None, run: Callable[[Temporal, Tensor, State | None], tuple[Tensor, State]]
+        self,
+        x: Tensor,
+        state: State | None,
+        runs: Iterable[Callable[..., tuple[Tensor, State]]],
+        *lengths: Tensor | None,
     ) -> tuple[Tensor, State]:
-        if state is not None and (type(state) is not tuple or len(state) != len(self)):
+        """Each of `runs`, one a part, on what the one before it returned."""
+        parts = self.parts
+        if state is None:
+            state = (None,) * len(parts)
+        elif type(state) is not tuple or len(state) != len(parts):
             given = f"a tuple of {len(state)}" if type(state) is tuple else f"a {type(state).__name__}"
             raise InputError(
-                f"Sequential was given {given} as its state; expected a tuple of {len(self)}, one state for each of "
-                f"its parts ({', '.join(self.parts)}). Pass the state that an earlier call returned, or None."
+                f"Sequential was given {given} as its state; expected a tuple of {len(parts)}, one state for each of "
+                f"its parts ({', '.join(parts)}). Pass the state that an earlier call returned, or None."
             )
-        states = []
-        for index, (name, part) in enumerate(self.parts.items()):
+        after = []
+        for (name, part), run, before in zip(parts.items(), runs, state, strict=True):
             try:
-                x, part_state = run(part, x, None if state is None else state[index])
+                x, part_state = run(x, before, *lengths)
             except InputError as error:
                 raise InputError(f"part {name!r} ({type(part).__name__}): {error}") from error
-            states.append(part_state)
-        return x, tuple(states)
+            after.append(part_state)
+        return x, tuple(after)
 
 
 class Residual(Temporal):
@@ -144,7 +152,7 @@ def _lift(module: object) -> Temporal:
 
 def _describe(whole: Temporal, parts: list[Temporal]) -> None:
     """Say of a composition what its parts say of themselves."""
-    whole.causal = all(part.causal for part in parts)  # type: ignore[misc]
-    whole.streamable = all(part.streamable for part in parts)  # type: ignore[misc]
-    whole.stochastic = any(part.stochastic for part in parts)  # type: ignore[misc]
-    whole.length_bound = any(part.length_bound for part in parts)  # type: ignore[misc]
+    whole.causal = all(part.causal for part in parts)
+    whole.streamable = all(part.streamable for part in parts)
+    whole.stochastic = any(part.stochastic for part in parts)
+    whole.length_bound = any(part.length_bound for part in parts)

@@ -1,6 +1,6 @@
 """Whole networks, and the registry of the functions that build them."""
 
 from spikescan.models.mlp import NORMS, READOUTS, mlp
-from spikescan.models.registry import create_model, list_models, register_model
+from spikescan.models.registry import create_model, list_models, model_builder, register_model
 
-__all__ = ["NORMS", "READOUTS", "create_model", "list_models", "mlp", "register_model"]
+__all__ = ["NORMS", "READOUTS", "create_model", "list_models", "mlp", "model_builder", "register_model"]

@@ -6,7 +6,8 @@ from torch import nn
 
 from spikescan.errors import InputError
 from spikescan.layers import LastReadout, LeakyReadout, MaxReadout, RateReadout, Residual, Sequential
-from spikescan.models.registry import choose_named, register_model
+from spikescan.models.registry import register_model
+from spikescan.names import choose_named
 from spikescan.neurons.base import Temporal
 
 __all__ = ["NORMS", "READOUTS", "mlp"]

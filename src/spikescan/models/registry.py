@@ -1,14 +1,14 @@
 """Models by name: a model is a function that builds it, registered under its own name."""
 
-import difflib
 import fnmatch
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from spikescan.errors import InputError
+from spikescan.names import choose_named
 from spikescan.neurons.base import Temporal
 
-__all__ = ["create_model", "list_models", "register_model"]
+__all__ = ["create_model", "list_models", "model_builder", "register_model"]
 
 Build = TypeVar("Build", bound=Callable[..., Temporal])
 
@@ -39,26 +39,19 @@ def list_models(pattern: str = "*") -> list[str]:
     return sorted(fnmatch.filter(_models, pattern))
 
 
+def model_builder(name: str) -> Callable[..., Temporal]:
+    """The function that builds the model `name`.
+
+    Raises:
+        InputError: there is no such model; the message has the nearest name.
+    """
+    return choose_named("model", _models, name)
+
+
 def create_model(name: str, **arguments: Any) -> Temporal:
     """Build the model `name` with the arguments of its function, as in ``create_model("mlp", inputs=2, ...)``.
 
     Raises:
-        InputError: there is no such model.
+        InputError: there is no such model; the message has the nearest name.
     """
-    return choose_named("model", _models, name)(**arguments)
-
-
-Choice = TypeVar("Choice")
-
-
-def choose_named(kind: str, table: dict[str, Choice], name: str) -> Choice:
-    """The entry `name` of a table.
-
-    Raises:
-        InputError: it has none; the message shows the nearest name and all of them.
-    """
-    if name not in table:
-        near = difflib.get_close_matches(name, table, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"There is no {kind} {name!r}.{hint} Known: {', '.join(sorted(table))}.")
-    return table[name]
+    return model_builder(name)(**arguments)

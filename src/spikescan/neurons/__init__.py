@@ -1,6 +1,6 @@
 """Spiking neurons that train in parallel over time and run step by step; one file a family."""
 
-from spikescan.neurons.base import State, Temporal, detach, map_state
+from spikescan.neurons.base import State, Temporal, detach, map_state, spiking_neurons
 from spikescan.neurons.dsn import DSN, DSNState
 from spikescan.neurons.lif import IF, LIF, LIFState, ParametricLIF
 from spikescan.neurons.psn import PSN, MaskedPSN, MaskedPSNState, PSNState, SlidingPSN, SlidingPSNState
@@ -25,4 +25,5 @@ __all__ = [
     "detach",
     "list_neurons",
     "map_state",
+    "spiking_neurons",
 ]

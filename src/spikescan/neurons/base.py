@@ -2,22 +2,26 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from spikescan.errors import InputError
+from spikescan.ops._checks import compute_dtype
 
 __all__ = [
     "State",
     "Temporal",
     "at_rest",
+    "check_carried",
     "check_channels",
     "check_state",
+    "check_stateless",
     "detach",
     "map_state",
     "no_weight_decay",
+    "spiking_neurons",
 ]
 
 # A NamedTuple of tensors, or a (nested) tuple of those; `()` for a part without state. Axis 0 of each tensor is the batch.
@@ -31,13 +35,14 @@ class Temporal(nn.Module, ABC):
     ``for x_t in x: y_t, state = module.step(x_t, state)``, and any mixture of the two.
     """
 
-    causal: ClassVar[bool] = True
+    # What a class says of all its modules; a composition says it of each instance, after its parts.
+    causal: bool = True
     """Nothing at time t depends on the input after t."""
-    streamable: ClassVar[bool] = True
+    streamable: bool = True
     """Has `step`, with memory that does not grow with time."""
-    stochastic: ClassVar[bool] = False
+    stochastic: bool = False
     """Draws random numbers."""
-    length_bound: ClassVar[bool] = False
+    length_bound: bool = False
     """Holds parameters for a fixed number of time steps and refuses longer input."""
 
     @abstractmethod
@@ -66,27 +71,23 @@ class Temporal(nn.Module, ABC):
     def initial_state(self, x_t: Tensor) -> State:
         """The state at rest for input like ``x_t`` (``[B, C, *]``)."""
 
-    def unpack(self, state: State | None, kind: type) -> tuple[Any, ...]:
+    def unpack(self, state: State | None, kind: type[tuple[Any, ...]]) -> tuple[Any, ...]:
         """The fields of a state of the NamedTuple `kind`; as many None as it has fields where there is no state.
 
         Raises:
             InputError: the state is of another module.
         """
         if state is None:
-            return (None,) * len(kind._fields)  # type: ignore[attr-defined]
+            fields: tuple[str, ...] = kind._fields  # type: ignore[attr-defined]
+            return (None,) * len(fields)
         if not isinstance(state, kind):
-            name = type(self).__name__
-            raise InputError(
-                f"{name} was given a state of type {type(state).__name__}, but its own is {kind.__name__}. "
-                f"Pass the state that an earlier call of this {name} returned, or None to start at rest."
-            )
+            raise _foreign_state(type(self).__name__, state, kind.__name__)
         return tuple(state)
 
 
 def at_rest(x_t: Tensor, *before: int) -> Tensor:
     """Zeros for input like ``x_t [B, C, *]``: ``[B, *before, C, *]``, float32 (float64 for float64 input)."""
-    dtype = torch.float64 if x_t.dtype == torch.float64 else torch.float32
-    return x_t.new_zeros((x_t.shape[0], *before, *x_t.shape[1:]), dtype=dtype)
+    return x_t.new_zeros((x_t.shape[0], *before, *x_t.shape[1:]), dtype=compute_dtype(x_t))
 
 
 def no_weight_decay(parameter: nn.Parameter) -> nn.Parameter:
@@ -125,17 +126,46 @@ def check_state(owner: str, state: State, expected: State) -> None:
     `expected` is the owner's state at rest for the same input; `owner` is the name that the message shows.
     """
     if type(state) is not type(expected) or len(state) != len(expected):
-        raise InputError(
-            f"{owner} was given a state of type {type(state).__name__}, but its own is {type(expected).__name__}. "
-            f"Pass the state that an earlier call of this {owner} returned, or None to start at rest."
-        )
+        raise _foreign_state(owner, state, _kind(expected))
     for name, got, want in zip(getattr(expected, "_fields", range(len(expected))), state, expected, strict=True):
-        if not isinstance(got, Tensor):
-            raise InputError(f"{owner}: state.{name} is a {type(got).__name__}, expected a Tensor.")
-        given, needed = (got.shape, got.dtype, got.device), (want.shape, want.dtype, want.device)
-        if given != needed:
-            raise InputError(
-                f"{owner}: state.{name} is {list(got.shape)} {got.dtype} on {got.device}, but this input needs "
-                f"{list(want.shape)} {want.dtype} on {want.device}. A state belongs to one batch size and one module; "
-                f"pass None to start at rest, or {owner}.initial_state(x[0]) for a state that fits."
-            )
+        check_carried(owner, name, got, want.shape, want.dtype, want.device)
+
+
+def check_carried(
+    owner: str, name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device
+) -> None:
+    """Raise `InputError` unless the field `name` of a state of `owner` is a tensor of this shape, dtype and device."""
+    if not isinstance(tensor, Tensor):
+        raise InputError(f"{owner}: state.{name} is a {type(tensor).__name__}, expected a Tensor.")
+    if tensor.shape != shape or tensor.dtype != dtype or tensor.device != device:
+        raise InputError(
+            f"{owner}: state.{name} is {list(tensor.shape)} {tensor.dtype} on {tensor.device}, but this input needs "
+            f"{list(shape)} {dtype} on {device}. A state belongs to one batch size and one module; "
+            f"pass None to start at rest, or {owner}.initial_state(x[0]) for a state that fits."
+        )
+
+
+def check_stateless(owner: str, state: State | None) -> None:
+    """Raise `InputError` unless `state` is ``()`` or None: all that an owner without state can be given."""
+    if state is not None and (type(state) is not tuple or state):
+        raise _foreign_state(owner, state, "()")
+
+
+def _foreign_state(owner: str, state: State, own: str) -> InputError:
+    return InputError(
+        f"{owner} was given a state of type {_kind(state)}, but its own is {own}. "
+        f"Pass the state that an earlier call of this {owner} returned, or None to start at rest."
+    )
+
+
+def _kind(state: State) -> str:
+    return f"tuple of {len(state)}" if type(state) is tuple else type(state).__name__
+
+
+def spiking_neurons(model: nn.Module) -> dict[str, Temporal]:
+    """The spiking neurons of a model, temporal modules with a `firing`, by module name; a bare one by its class's name."""
+    return {
+        name or type(module).__name__: module
+        for name, module in model.named_modules()
+        if isinstance(module, Temporal) and hasattr(module, "firing")
+    }

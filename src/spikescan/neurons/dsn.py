@@ -11,6 +11,7 @@ from spikescan import ops
 from spikescan.errors import InputError
 from spikescan.firing import Firing, Integer
 from spikescan.neurons.base import Temporal, at_rest, check_channels, no_weight_decay
+from spikescan.neurons.padding import zero_padding
 
 __all__ = ["DSN", "DSNState"]
 
@@ -85,7 +86,7 @@ class DSN(Temporal):
         check_channels(self, x, 2, self.channels)
         membrane, window = self.unpack(state, DSNState)
         spikes, membrane, window = ops.dynamic_decay(
-            x,
+            zero_padding(x, lengths),
             self.weight,
             self.bias,
             tau=self.tau,
@@ -94,6 +95,15 @@ class DSN(Temporal):
             window=window,
             lengths=lengths,
             recompute=self.recompute,
+        )
+        return spikes, DSNState(membrane, window)
+
+    def step(self, x_t: Tensor, state: DSNState | None = None) -> tuple[Tensor, DSNState]:
+        """Run one time step; see `Temporal.step`."""
+        check_channels(self, x_t, 1, self.channels)
+        membrane, window = self.unpack(self.initial_state(x_t) if state is None else state, DSNState)
+        spikes, membrane, window = ops.dynamic_decay_step(
+            x_t, self.weight, self.bias, tau=self.tau, firing=self.firing.spec, membrane=membrane, window=window
         )
         return spikes, DSNState(membrane, window)
 

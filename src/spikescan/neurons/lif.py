@@ -1,6 +1,7 @@
 """Integrate-and-fire neurons with a reset: the serial baselines."""
 
 import math
+from abc import abstractmethod
 from typing import Literal, NamedTuple
 
 import torch
@@ -10,6 +11,8 @@ from spikescan import ops
 from spikescan.errors import InputError
 from spikescan.firing import Binary, Firing
 from spikescan.neurons.base import Temporal, at_rest, no_weight_decay
+from spikescan.neurons.padding import zero_padding
+from spikescan.ops._checks import check_sequence
 
 __all__ = ["IF", "LIF", "LIFState", "ParametricLIF"]
 
@@ -23,49 +26,58 @@ class LIFState(NamedTuple):
     membrane: Tensor
 
 
-def _reset_of(name: str, reset: ResetName | None) -> ops.Reset:
-    if reset not in _RESETS:
-        raise InputError(f"{name}: reset is {reset!r}, expected 'soft', 'hard' or None.")
-    return _RESETS[reset]
+class _IntegrateAndFire(Temporal):
+    """All of a neuron of this file but the two numbers of its charge, H = decay V + gain x."""
+
+    def __init__(self, reset: ResetName | None, detach_reset: bool, firing: Firing | None) -> None:
+        super().__init__()
+        if reset not in _RESETS:
+            raise InputError(f"{type(self).__name__}: reset is {reset!r}, expected 'soft', 'hard' or None.")
+        self.reset = reset
+        self.detach_reset = detach_reset
+        self.firing = Binary() if firing is None else firing
+
+    @abstractmethod
+    def charge(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Decay and gain, two scalars."""
+
+    def initial_state(self, x_t: Tensor) -> LIFState:
+        """At rest: zero membrane."""
+        return LIFState(at_rest(x_t))
+
+    def forward(
+        self, x: Tensor, state: LIFState | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, LIFState]:
+        """Run over all of time at once; see `Temporal.forward`."""
+        check_sequence(type(self).__name__, x)
+        (membrane,) = self.unpack(state, LIFState)
+        decay, gain = self.charge(x.device)
+        channels = x.shape[2]
+        spikes, membrane = ops.leaky_integration(
+            zero_padding(x, lengths),
+            decay.expand(channels),
+            gain.expand(channels),
+            firing=self.firing.spec,
+            reset=_RESETS[self.reset],
+            detach_reset=self.detach_reset,
+            membrane=membrane,
+            lengths=lengths,
+        )
+        return spikes, LIFState(membrane)
+
+    @torch.no_grad()
+    def trace(self, x: Tensor, state: LIFState | None = None) -> dict[str, Tensor]:
+        """What happens inside, for pictures and tests: the charged membrane H ``[T, B, C, *]``, before its reset."""
+        decay, gain = self.charge(x.device)
+        charges = []
+        for x_t in x.unbind(0):
+            (before,) = self.initial_state(x_t) if state is None else state
+            charges.append(decay * before + gain * x_t)
+            _, state = self.step(x_t, state)
+        return {"membrane": torch.stack(charges) if charges else torch.zeros_like(x)}
 
 
-def _integrate(
-    neuron: "IF | LIF | ParametricLIF",
-    x: Tensor,
-    state: LIFState | None,
-    lengths: Tensor | None,
-    decay: Tensor,
-    gain: Tensor,
-) -> tuple[Tensor, LIFState]:
-    """The sweep that the three neurons of this file share; decay and gain are scalars."""
-    (membrane,) = neuron.unpack(state, LIFState)
-    channels = x.shape[2] if x.ndim > 2 else 0
-    spikes, membrane = ops.leaky_integration(
-        x,
-        decay.expand(channels),
-        gain.expand(channels),
-        firing=neuron.firing.spec,
-        reset=_RESETS[neuron.reset],
-        detach_reset=neuron.detach_reset,
-        membrane=membrane,
-        lengths=lengths,
-    )
-    return spikes, LIFState(membrane)
-
-
-def _trace(
-    neuron: "IF | LIF | ParametricLIF", x: Tensor, state: LIFState | None, decay: Tensor, gain: Tensor
-) -> dict[str, Tensor]:
-    """The charged membrane H of each step, before its reset."""
-    charges = []
-    for x_t in x.unbind(0):
-        (before,) = (at_rest(x_t),) if state is None else state
-        charges.append(decay * before + gain * x_t)
-        _, state = neuron.step(x_t, state)
-    return {"membrane": torch.stack(charges) if charges else torch.zeros_like(x)}
-
-
-class IF(Temporal):
+class IF(_IntegrateAndFire):
     r"""Integrate and fire: H_t = V_{t-1} + x_t, S_t = fire(H_t), then reset.
 
     Reset: V = H - theta S ("soft"), V = H where S = 0 and else 0 ("hard"), or V = H (None); theta is the threshold, or 1 for
@@ -82,35 +94,19 @@ class IF(Temporal):
     def __init__(
         self, *, reset: ResetName | None = "soft", detach_reset: bool = True, firing: Firing | None = None
     ) -> None:
-        super().__init__()
-        _reset_of("IF", reset)
-        self.reset = reset
-        self.detach_reset = detach_reset
-        self.firing = Binary() if firing is None else firing
+        super().__init__(reset, detach_reset, firing)
 
-    def initial_state(self, x_t: Tensor) -> LIFState:
-        """At rest: zero membrane."""
-        return LIFState(at_rest(x_t))
-
-    def forward(
-        self, x: Tensor, state: LIFState | None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, LIFState]:
-        """Run over all of time at once; see `Temporal.forward`."""
-        one = torch.ones((), device=x.device)
-        return _integrate(self, x, state, lengths, one, one)
-
-    @torch.no_grad()
-    def trace(self, x: Tensor, state: LIFState | None = None) -> dict[str, Tensor]:
-        """What happens inside, for pictures and tests: the charged membrane H ``[T, B, C, *]``."""
-        one = torch.ones((), device=x.device)
-        return _trace(self, x, state, one, one)
+    def charge(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Nothing leaks: 1 and 1."""
+        one = torch.ones((), device=device)
+        return one, one
 
     def extra_repr(self) -> str:
         """Shown by `print`."""
         return f"reset={self.reset!r}, firing={self.firing}"
 
 
-class LIF(Temporal):
+class LIF(_IntegrateAndFire):
     r"""Leaky integrate and fire.
 
     .. math:: H_t = V_{t-1} + (x_t - V_{t-1}) / \tau, \quad S_t = \text{fire}(H_t), \quad V_t = \text{reset}(H_t, S_t)
@@ -138,41 +134,23 @@ class LIF(Temporal):
         scale_input: bool = True,
         firing: Firing | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(reset, detach_reset, firing)
         if not tau >= 1.0:
             raise InputError(f"LIF: tau is {tau}, expected at least 1 (steps).")
-        _reset_of("LIF", reset)
         self.tau = float(tau)
-        self.reset = reset
-        self.detach_reset = detach_reset
         self.scale_input = scale_input
-        self.firing = Binary() if firing is None else firing
 
-    def _coefficients(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        leak = torch.tensor(1.0 / self.tau, dtype=torch.float64, device=x.device)
+    def charge(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """1 - 1 / tau, and 1 / tau or 1."""
+        leak = torch.tensor(1.0 / self.tau, dtype=torch.float64, device=device)
         return 1.0 - leak, leak if self.scale_input else torch.ones_like(leak)
-
-    def initial_state(self, x_t: Tensor) -> LIFState:
-        """At rest: zero membrane."""
-        return LIFState(at_rest(x_t))
-
-    def forward(
-        self, x: Tensor, state: LIFState | None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, LIFState]:
-        """Run over all of time at once; see `Temporal.forward`."""
-        return _integrate(self, x, state, lengths, *self._coefficients(x))
-
-    @torch.no_grad()
-    def trace(self, x: Tensor, state: LIFState | None = None) -> dict[str, Tensor]:
-        """What happens inside, for pictures and tests: the charged membrane H ``[T, B, C, *]``."""
-        return _trace(self, x, state, *self._coefficients(x))
 
     def extra_repr(self) -> str:
         """Shown by `print`."""
         return f"tau={self.tau}, reset={self.reset!r}, scale_input={self.scale_input}, firing={self.firing}"
 
 
-class ParametricLIF(Temporal):
+class ParametricLIF(_IntegrateAndFire):
     r"""Leaky integrate and fire with a learnt time constant (Fang et al., ICCV 2021).
 
     As `LIF` with 1 / tau = sigmoid(w), one w for the layer, started at w = -log(tau - 1).
@@ -196,14 +174,10 @@ class ParametricLIF(Temporal):
         scale_input: bool = True,
         firing: Firing | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(reset, detach_reset, firing)
         if not tau > 1.0:
             raise InputError(f"ParametricLIF: tau is {tau}, expected more than 1 (step).")
-        _reset_of("ParametricLIF", reset)
-        self.reset = reset
-        self.detach_reset = detach_reset
         self.scale_input = scale_input
-        self.firing = Binary() if firing is None else firing
         self.weight = no_weight_decay(nn.Parameter(torch.tensor(-math.log(tau - 1.0))))
 
     @property
@@ -211,24 +185,10 @@ class ParametricLIF(Temporal):
         """The time constant in steps."""
         return float(1.0 + torch.exp(-self.weight.detach()))
 
-    def _coefficients(self) -> tuple[Tensor, Tensor]:
+    def charge(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """1 - 1 / tau, and 1 / tau or 1."""
         leak = torch.sigmoid(self.weight)
         return 1.0 - leak, leak if self.scale_input else torch.ones_like(leak)
-
-    def initial_state(self, x_t: Tensor) -> LIFState:
-        """At rest: zero membrane."""
-        return LIFState(at_rest(x_t))
-
-    def forward(
-        self, x: Tensor, state: LIFState | None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, LIFState]:
-        """Run over all of time at once; see `Temporal.forward`."""
-        return _integrate(self, x, state, lengths, *self._coefficients())
-
-    @torch.no_grad()
-    def trace(self, x: Tensor, state: LIFState | None = None) -> dict[str, Tensor]:
-        """What happens inside, for pictures and tests: the charged membrane H ``[T, B, C, *]``."""
-        return _trace(self, x, state, *self._coefficients())
 
     def extra_repr(self) -> str:
         """Shown by `print`."""

@@ -1,7 +1,7 @@
 """The Parallel Spiking Neuron and its causal relatives (Fang et al., NeurIPS 2023, arXiv 2304.12760)."""
 
 import math
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from spikescan import ops
 from spikescan.errors import InputError
 from spikescan.firing import Binary, Firing
-from spikescan.neurons.base import Temporal, at_rest, no_weight_decay
-from spikescan.ops import FiringSpec
+from spikescan.neurons.base import Temporal, at_rest, check_carried, no_weight_decay
+from spikescan.neurons.padding import zero_padding
+from spikescan.ops import IDENTITY, FiringSpec
+from spikescan.ops._checks import check_sequence, compute_dtype
 
 __all__ = ["PSN", "MaskedPSN", "MaskedPSNState", "PSNState", "SlidingPSN", "SlidingPSNState"]
 
@@ -22,22 +24,6 @@ def _fire_at_zero(firing: Firing) -> FiringSpec:
 
 def _initial_bias(firing: Firing) -> float:
     return -firing.threshold if isinstance(firing, Binary) else 0.0
-
-
-def _check_sequence(module: nn.Module, x: Tensor) -> None:
-    if x.ndim < 3:
-        raise InputError(
-            f"{type(module).__name__} was given {list(x.shape)}, expected [T, B, C, *]; see x.unsqueeze(1)."
-        )
-
-
-def _zero_padding(x: Tensor, lengths: Tensor | None) -> Tensor:
-    """Zero beyond each sample's length: what is mixed over all of time must not see the padding."""
-    if lengths is None:
-        return x
-    steps = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
-    valid = (steps < lengths).view(x.shape[0], x.shape[1], *[1] * (x.ndim - 2))
-    return torch.where(valid, x, torch.zeros_like(x))
 
 
 class PSNState(NamedTuple):
@@ -60,9 +46,9 @@ class PSN(Temporal):
     Shapes: x ``[T, B, C, *]`` to spikes ``[T, B, C, *]``.
     """
 
-    causal: ClassVar[bool] = False
-    streamable: ClassVar[bool] = False
-    length_bound: ClassVar[bool] = True
+    causal = False
+    streamable = False
+    length_bound = True
 
     def __init__(self, time_steps: int, *, firing: Firing | None = None) -> None:
         super().__init__()
@@ -82,15 +68,17 @@ class PSN(Temporal):
         self, x: Tensor, state: PSNState | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, PSNState]:
         """Run over all of time at once; see `Temporal.forward`."""
-        _check_sequence(self, x)
+        check_sequence("PSN", x)
         self.unpack(state, PSNState)
-        if x.shape[0] != self.time_steps:
+        T = x.shape[0]
+        if T not in (0, self.time_steps):
             raise InputError(
-                f"PSN({self.time_steps}) was given {x.shape[0]} time steps. Its matrix belongs to T = {self.time_steps}; "
+                f"PSN({self.time_steps}) was given {T} time steps. Its matrix belongs to T = {self.time_steps}; "
                 f"SlidingPSN(order) and DSN(channels) take any length."
             )
-        spikes = ops.time_mixing(_zero_padding(x, lengths), self.weight, self.bias, firing=_fire_at_zero(self.firing))
-        return _zero_padding(spikes, lengths), PSNState()
+        spec = _fire_at_zero(self.firing)
+        spikes = ops.time_mixing(zero_padding(x, lengths), self.weight[:T, :T], self.bias[:T], firing=spec)
+        return zero_padding(spikes, lengths), PSNState()
 
     def step(self, x_t: Tensor, state: PSNState | None = None) -> tuple[Tensor, PSNState]:
         """Refused: the first output needs the last input."""
@@ -134,7 +122,7 @@ class MaskedPSN(Temporal):
     Shapes: x ``[T, B, C, *]`` to spikes ``[T, B, C, *]``.
     """
 
-    length_bound: ClassVar[bool] = True
+    length_bound = True
 
     def __init__(self, time_steps: int, order: int, *, mask_weight: float = 1.0, firing: Firing | None = None) -> None:
         super().__init__()
@@ -165,76 +153,83 @@ class MaskedPSN(Temporal):
         self, x: Tensor, state: MaskedPSNState | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, MaskedPSNState]:
         """Run over all of time at once; see `Temporal.forward`."""
-        _check_sequence(self, x)
-        self._check(x, state)
-        spec, weight = _fire_at_zero(self.firing), self.masked_weight()
-        seen = _zero_padding(x, lengths)
-        start = self.initial_state(x[0]) if x.shape[0] and state is None else state
-        if start is None:
-            start = self.initial_state(x.new_zeros(x.shape[1:]))
-        if state is None:
-            T = x.shape[0]
-            spikes = ops.time_mixing(seen, weight[:T, :T], self.bias[:T], firing=spec)
-        else:
-            spikes = self._continue(seen, state, weight, spec)
-        window = ops.shift_window(start.window.movedim(1, 0), x, lengths).movedim(0, 1)
-        passed = torch.full_like(start.position, x.shape[0]) if lengths is None else lengths
-        return _zero_padding(spikes, lengths), MaskedPSNState(start.position + passed, window)
+        check_sequence("MaskedPSN", x)
+        x = zero_padding(x, lengths)
+        spikes = self._mix(x, state, lengths, self.bias, _fire_at_zero(self.firing))
+        position, window = self.initial_state(x.new_empty(x.shape[1:])) if state is None else state
+        window = ops.shift_window(window.movedim(1, 0), x, lengths).movedim(0, 1)
+        seen = position + (x.shape[0] if lengths is None else lengths)
+        return zero_padding(spikes, lengths), MaskedPSNState(seen, window)
 
-    def _continue(self, x: Tensor, state: MaskedPSNState, weight: Tensor, spec: FiringSpec) -> Tensor:
-        """Rows of the matrix from each sample's position on, over its window and the new inputs."""
-        T, past = x.shape[0], self.order - 1
+    def step(self, x_t: Tensor, state: MaskedPSNState | None = None) -> tuple[Tensor, MaskedPSNState]:
+        """Run one time step; see `Temporal.step`."""
+        y, state = self.forward(x_t.unsqueeze(0), self.initial_state(x_t) if state is None else state)
+        return y.squeeze(0), state
+
+    @torch.no_grad()
+    def trace(self, x: Tensor, state: MaskedPSNState | None = None) -> dict[str, Tensor]:
+        """What happens inside, for pictures and tests: the membrane ``[T, B, C, *]``."""
+        return {"membrane": self._mix(x, state, None, torch.zeros_like(self.bias), IDENTITY)}
+
+    def _mix(
+        self, x: Tensor, state: MaskedPSNState | None, lengths: Tensor | None, bias: Tensor, firing: FiringSpec
+    ) -> Tensor:
+        """``fire(W x + bias)``, with the rows of W and bias that belong to the steps of x."""
+        T = x.shape[0]
+        if state is None:
+            self._check_end(T, 0)
+            return ops.time_mixing(x, self.masked_weight()[:T, :T], bias[:T], firing=firing)
+        self._check_state(x, state, lengths)
         inputs = torch.cat([state.window.movedim(1, 0).to(x.dtype), x])
-        padded = nn.functional.pad(weight, (past, 0))  # column past + j is input j; before the first there is nothing
-        spikes = torch.zeros_like(x)
-        for position in state.position.unique().tolist():
-            at = state.position == position
-            rows = padded[position : position + T, position : position + T + past]
-            spikes[:, at] = ops.time_mixing(inputs[:, at], rows, self.bias[position : position + T], firing=spec)
-        return spikes
+        mixed = torch.zeros_like(x)
+        for position, samples in _together(state.position):
+            rows = (position + torch.arange(T, device=x.device)).clamp(max=self.time_steps - 1)  # beyond it is padding
+            taps = self._taps(rows, position + torch.arange(1 - self.order, T, device=x.device))
+            mixed[:, samples] = ops.time_mixing(inputs[:, samples], taps, bias[rows], firing=firing)
+        return mixed
 
-    def _check(self, x: Tensor, state: MaskedPSNState | None) -> None:
+    def _taps(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """These rows and columns of the masked matrix, zero where it has none: what a whole run multiplies by zero."""
+        lag = rows.unsqueeze(1) - columns
+        inside = (lag >= 0) & (lag < self.order) & (columns >= 0)
+        return torch.where(inside, self.weight[rows.unsqueeze(1), columns.clamp(0, self.time_steps - 1)], 0.0)
+
+    def _check_state(self, x: Tensor, state: MaskedPSNState, lengths: Tensor | None) -> None:
         name = f"MaskedPSN({self.time_steps}, {self.order})"
-        if state is None:
-            if x.shape[0] > self.time_steps:
-                raise InputError(
-                    f"{name} was given {x.shape[0]} time steps, expected at most {self.time_steps}: its matrix ends there. "
-                    f"SlidingPSN(order) and DSN(channels) take any length."
-                )
-            return
+        position, window = self.unpack(state, MaskedPSNState)
+        batch, *rest = x.shape[1:]
+        check_carried(name, "position", position, (batch,), torch.int64, x.device)
+        check_carried(name, "window", window, (batch, self.order - 1, *rest), compute_dtype(x), x.device)
         if self.mask_weight < 1.0:
             raise InputError(
                 f"{name} has mask_weight {self.mask_weight}, so it is not causal yet and takes no state. "
                 f"Set mask_weight = 1.0 once training has annealed it."
             )
-        position, window = self.unpack(state, MaskedPSNState)
-        expected = (x.shape[1], self.order - 1, *x.shape[2:])
-        if tuple(window.shape) != expected or tuple(position.shape) != (x.shape[1],):
-            raise InputError(
-                f"{name}: the state is for {list(window.shape)} inputs, but this input needs {list(expected)}. "
-                f"A state belongs to one batch size; None starts at rest."
-            )
-        if position.numel() and int(position.max()) + x.shape[0] > self.time_steps:
-            raise InputError(
-                f"{name} has seen {int(position.max())} steps and was given {x.shape[0]} more: its matrix ends at "
-                f"{self.time_steps}. Start again with state=None, or use SlidingPSN(order), which never ends."
-            )
+        if batch and not torch.compiler.is_compiling():
+            new = x.shape[0] if lengths is None else lengths
+            self._check_end(int((position + new).max()), int(position.max()))
 
-    def step(self, x_t: Tensor, state: MaskedPSNState | None = None) -> tuple[Tensor, MaskedPSNState]:
-        """Run one time step; see `Temporal.step`."""
-        if state is None:
-            state = self.initial_state(x_t)
-        return super().step(x_t, state)  # type: ignore[return-value]
-
-    @torch.no_grad()
-    def trace(self, x: Tensor, state: MaskedPSNState | None = None) -> dict[str, Tensor]:
-        """What happens inside, for pictures and tests: the membrane ``[T, B, C, *]``, from rest."""
-        T = x.shape[0]
-        return {"membrane": ops.time_mixing(x, self.masked_weight()[:T, :T], torch.zeros_like(self.bias[:T]))}
+    def _check_end(self, end: int, seen: int) -> None:
+        if end > self.time_steps:
+            raise InputError(
+                f"MaskedPSN({self.time_steps}, {self.order}) has seen {seen} time steps and was given more, up to {end}: "
+                f"its matrix ends at {self.time_steps}. Start again with state=None, or use SlidingPSN(order) or "
+                f"DSN(channels), which never end."
+            )
 
     def extra_repr(self) -> str:
         """Shown by `print`."""
         return f"{self.time_steps}, order={self.order}, mask_weight={self.mask_weight}, firing={self.firing}"
+
+
+def _together(position: Tensor) -> list[tuple[Tensor, Tensor | slice]]:
+    """Each position, and the samples that are there: they share rows of the matrix.
+
+    What is compiled cannot depend on where they are, so there every sample is by itself.
+    """
+    if torch.compiler.is_compiling():
+        return [(at, slice(sample, sample + 1)) for sample, at in enumerate(position.unbind())]
+    return [(at, position == at) for at in torch.unique(position).unbind()]
 
 
 class SlidingPSNState(NamedTuple):
@@ -278,8 +273,10 @@ class SlidingPSN(Temporal):
         self, x: Tensor, state: SlidingPSNState | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, SlidingPSNState]:
         """Run over all of time at once; see `Temporal.forward`."""
+        check_sequence("SlidingPSN", x)
         (window,) = self.unpack(state, SlidingPSNState)
         spec = _fire_at_zero(self.firing)
+        x = zero_padding(x, lengths)
         spikes, window = ops.causal_conv(x, self.weight, self.bias, firing=spec, window=window, lengths=lengths)
         return spikes, SlidingPSNState(window)
 

@@ -1,12 +1,12 @@
 """Every neuron by name: what tests, recipes and the command line run over."""
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from spikescan.errors import InputError
 from spikescan.firing import firing_from
+from spikescan.names import check_names, choose_named
 from spikescan.neurons.base import Temporal
 from spikescan.neurons.dsn import DSN
 from spikescan.neurons.lif import IF, LIF, ParametricLIF
@@ -40,11 +40,7 @@ def neuron_class(name: str) -> type[Temporal]:
     Raises:
         InputError: there is no such neuron; the message has the nearest name.
     """
-    if name not in _NEURONS:
-        near = difflib.get_close_matches(name, _NEURONS, n=1, cutoff=0.3)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"There is no neuron {name!r}; there are {', '.join(_NEURONS)}.{hint}")
-    return _NEURONS[name]
+    return choose_named("neuron", _NEURONS, name)
 
 
 def neuron_options(name: str) -> dict[str, inspect.Parameter]:
@@ -70,11 +66,7 @@ def create_neuron(
     cls = neuron_class(name)
     known = neuron_options(name)
     given = dict(_DEFAULTS.get(name, {})) | dict(options or {})
-    for key in given:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.3)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise InputError(f"The neuron {name!r} has no option {key!r}; it has {', '.join(known)}.{hint}")
+    check_names(f"neuron {name}", "option", given, known)
     if "firing" in given:
         given["firing"] = firing_from(given["firing"])
     parameters = inspect.signature(cls).parameters

@@ -5,7 +5,7 @@ from spikescan.ops._firing import IDENTITY, FiringSpec, Kind
 from spikescan.ops._memory import retain_freed_memory
 from spikescan.ops._window import shift_window
 from spikescan.ops.causal_conv import causal_conv
-from spikescan.ops.dynamic_decay import dynamic_decay
+from spikescan.ops.dynamic_decay import dynamic_decay, dynamic_decay_step
 from spikescan.ops.fire import fire
 from spikescan.ops.leaky_integration import Reset, leaky_integration
 from spikescan.ops.linear_recurrence import linear_recurrence
@@ -22,6 +22,7 @@ __all__ = [
     "backend_report",
     "causal_conv",
     "dynamic_decay",
+    "dynamic_decay_step",
     "fire",
     "leaky_integration",
     "linear_recurrence",

@@ -15,7 +15,7 @@ _OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 def inline(function: Callable[..., Any]) -> Any:
     """Compile a function that kernels call; it is compiled into each of them."""
-    return numba.njit(**_OPTIONS)(function)
+    return numba.njit(forceinline=True, **_OPTIONS)(function)
 
 
 def kernel(function: Callable[..., Any]) -> Any:

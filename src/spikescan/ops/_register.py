@@ -5,8 +5,9 @@ from typing import Any, Generic, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 
-__all__ = ["KernelOp", "register"]
+__all__ = ["KernelOp", "must_register", "register"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,23 +39,24 @@ class KernelOp(Generic[P, R]):
         self.op.register_autograd(backward, setup_context=setup)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        if _must_register(args):
+        if must_register(args):
             return self.op(*args, **kwargs)  # type: ignore[no-any-return]
         return self.function(*args, **kwargs)
 
 
-def _must_register(args: tuple[object, ...]) -> bool:
+def must_register(args: tuple[object, ...]) -> bool:
     """Whether autograd, a tracer, or a tensor subclass has to see this call."""
     if torch.compiler.is_compiling():
         return True
     grad = torch.is_grad_enabled()
     for arg in args:
-        if isinstance(arg, Tensor) and ((grad and arg.requires_grad) or type(arg) not in _PLAIN):
+        kind = type(arg)
+        if kind is Tensor or kind is Parameter:
+            if grad and arg.requires_grad:  # type: ignore[attr-defined]
+                return True
+        elif isinstance(arg, Tensor):
             return True
     return torch._C._len_torch_dispatch_stack() > 0
-
-
-_PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def register(name: str, fake: Callable[P, R]) -> Callable[[Callable[P, R]], KernelOp[P, R]]:

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -342,7 +343,16 @@ def _emit_load(context: Any, builder: Any, array_type: Any, array: Any, index: A
 
 
 def _emit_store(
-    context: Any, builder: Any, array_type: Any, array: Any, index: Any, value: Any, group: Group, mask: Any
+    context: Any,
+    builder: Any,
+    array_type: Any,
+    array: Any,
+    index: Any,
+    value: Any,
+    group: Group,
+    mask: Any,
+    *,
+    past_cache: bool = False,
 ) -> None:
     size = group.lanes.dtype.bitwidth // 8
     data = context.make_array(array_type)(context, builder, array).data
@@ -351,7 +361,10 @@ def _emit_store(
         name = f"llvm.masked.store.v{value.type.count}f{8 * size}.p0"
         _call(builder, name, ir.VoidType(), [value, pointer, ir.Constant(ir.IntType(32), size), mask])
     else:
-        builder.store(value, pointer).align = size
+        written = builder.store(value, pointer)
+        written.align = 64 if past_cache else size
+        if past_cache:
+            written.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
 
 
 @intrinsic
@@ -370,6 +383,33 @@ def store(context: Any, array: Any, index: Any, value: Any, group: Any) -> Any:
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         _emit_store(context, builder, signature.args[0], args[0], args[1], args[2], group, args[3])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, group.lanes, group), generate
+
+
+@intrinsic
+def prefetch(context: Any, array: Any, index: Any, group: Any) -> Any:
+    """Ask for the memory at ``array[index : index + WIDTH]`` ahead of its use; harmless beyond the ends of the array."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        byte, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        for line in range(0, BYTES, 64):
+            element = line // (group.lanes.dtype.bitwidth // 8)
+            at = builder.bitcast(builder.gep(data, [builder.add(args[1], args[1].type(element))]), byte)
+            _call(builder, "llvm.prefetch.p0", ir.VoidType(), [at, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, group), generate
+
+
+@intrinsic
+def _store_past_cache(context: Any, array: Any, index: Any, value: Any, group: Any) -> Any:
+    """As `store`, past the cache: for memory aligned to 64 bytes."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        _emit_store(context, builder, signature.args[0], args[0], args[1], args[2], group, args[3], past_cache=True)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, group.lanes, group), generate
@@ -417,6 +457,15 @@ def full(context: Any, number: Any, lanes: Any) -> Any:
 
 
 @inline
+def put(array, index, value, past_cache, group):
+    """Write the vector, past the cache if asked to: for aligned memory that nobody reads soon."""
+    if past_cache:
+        _store_past_cache(array, index, value, group)
+    else:
+        store(array, index, value, group)
+
+
+@inline
 def load_at(x, window, time, neurons, index, group):
     """The input at `time`; before 0 it stands in the window, which ends at time -1; before that it is zero."""
     if time >= 0:
@@ -425,6 +474,14 @@ def load_at(x, window, time, neurons, index, group):
     if start >= 0:
         return load(window, start + index, group)
     return full(0.0, group)
+
+
+def static(number: int) -> tuple[int, ...]:
+    """A small number that is part of a kernel's type, so that each value of it has a kernel of its own: `len` reads it.
+
+    A tuple of that length is the one such value that Numba tells apart without calling back into Python.
+    """
+    return (0,) * number
 
 
 # --- functions --------------------------------------------------------------------------------------------------------
@@ -436,10 +493,15 @@ def fma(a, b, c):
     return a.llvm("fma", b, c)
 
 
+def choose(mask: Vector, a: Vector, b: Any) -> Vector:
+    """`a` where the mask holds, else `b`."""
+    return Vector(mask.builder, mask.builder.select(mask.value, a.value, a.like(b)))
+
+
 @traced
 def select(mask, a, b):
     """`a` where the mask holds, else `b`."""
-    return Vector(mask.builder, mask.builder.select(mask.value, a.value, a.like(b)))
+    return choose(mask, a, b)
 
 
 @traced
@@ -468,34 +530,19 @@ def pushed(vectors, newest):
     return (*vectors, newest)[1:]
 
 
-@traced
-def clamp(a, low, high):
-    """Within `low` and `high`; NaN stays NaN."""
-    return clamped(a, low, high)
-
-
-@traced
-def rint(a):
-    """The nearest integer, half to even."""
-    return a.llvm("rint")
-
-
-@traced
-def absolute(a):
-    """Without the sign."""
-    return a.llvm("fabs")
-
-
 def clamped(a: Vector, low: Any, high: Any) -> Vector:
     """Within `low` and `high`; NaN stays NaN."""
-    builder = a.builder
-    a = Vector(builder, builder.select((a < low).value, a.like(low), a.value))
-    return Vector(builder, builder.select((a > high).value, a.like(high), a.value))
+    a = choose(a < low, a.full(low), a)
+    return choose(a > high, a.full(high), a)
 
 
-# Taylor coefficients of 2^f - 1 = f P(f): log(2)^n / n!. On |f| <= 1/2 the first that is left out bounds the error.
-_EXP2 = tuple(math.log(2.0) ** n / math.factorial(n) for n in range(1, 15))
-_TERMS = {32: 8, 64: 14}  # next term: 2e-10 and 7e-17
+def _exp2_polynomial(degree: int) -> list[float]:
+    """Coefficients of P with 2^f - 1 = f P(f) on |f| <= 1/2, lowest first, by interpolation at Chebyshev's points."""
+    exact = np.polynomial.Chebyshev.interpolate(lambda f: np.expm1(f * math.log(2.0)) / f, degree, domain=[-0.5, 0.5])
+    return [float(c) for c in exact.convert(kind=np.polynomial.Polynomial).coef]
+
+
+_EXP2 = {32: _exp2_polynomial(5), 64: _exp2_polynomial(11)}  # errors 4e-9 and 1e-17
 _EXPONENT = {32: (23, 127), 64: (52, 1023)}  # bits of the mantissa, bias
 
 
@@ -506,7 +553,7 @@ def _split_exp2(a: Vector) -> tuple[Vector, Vector]:
     a = clamped(a, -126.0, 126.0)
     n = a.llvm("rint")
     f = a - n
-    *lower, highest = _EXP2[: _TERMS[bits]]
+    *lower, highest = _EXP2[bits]
     p = a.full(highest)
     for coefficient in reversed(lower):
         p = p.llvm("fma", f, coefficient)
@@ -518,27 +565,10 @@ def _split_exp2(a: Vector) -> tuple[Vector, Vector]:
     return Vector(builder, power), p * f
 
 
-def _exp2(a: Vector) -> Vector:
+def exp2_of(a: Vector) -> Vector:
+    """2^a to within 2 units in the last place; a is held within -126 and 126."""
     power, fraction = _split_exp2(a)
     return power.llvm("fma", fraction, power)
-
-
-@traced
-def exp2(a):
-    """2^a to within 2 units in the last place; a is held within -126 and 126."""
-    return _exp2(a)
-
-
-@traced
-def exp(a):
-    """e^a; the relative error grows to |a| units in the last place, from the rounding of a / log(2)."""
-    return _exp2(a * LOG2_E)
-
-
-@traced
-def sigmoid(a):
-    """1 / (1 + e^-a)."""
-    return 1.0 / (_exp2(a * -LOG2_E) + 1.0)
 
 
 @traced
@@ -547,7 +577,7 @@ def dynamic_gate(a, exponent, squarings):
 
     decay = sigmoid(a)^exponent; `squarings` has as many items as squarings make that power, or is None if none do.
     """
-    e = _exp2(a)
+    e = exp2_of(a)
     s = 1.0 / (e + 1.0)
     rest = e * s
     if squarings is None:
@@ -561,9 +591,8 @@ def dynamic_gate(a, exponent, squarings):
 
 def _general_power(a: Vector, exponent: Scalar) -> tuple[Vector, Vector]:
     """(sigmoid^exponent, 1 - sigmoid^exponent): log2 sigmoid = -(max(a', 0) + log2(1 + 2^-|a'|))."""
-    builder = a.builder
-    positive = Vector(builder, builder.select((a > 0.0).value, a.value, a.like(0.0)))
-    softplus = _log1p_unit(_exp2(a.llvm("fabs") * -1.0)).llvm("fma", LOG2_E, positive)
+    positive = choose(a > 0.0, a, 0.0)
+    softplus = _log1p_unit(exp2_of(a.llvm("fabs") * -1.0)).llvm("fma", LOG2_E, positive)
     power, fraction = _split_exp2(softplus * (-exponent))
     return power.llvm("fma", fraction, power), (1.0 - power) - power * fraction
 
@@ -581,10 +610,13 @@ def _log1p_unit(u: Vector) -> Vector:
 @inline
 def add_columns(totals, sums, rows, start, stop, period, block):
     """Add what a block of neurons summed (`rows` rows of `block`) to the table of parameters (`rows` rows of `period`)."""
+    step = BYTES // sums.itemsize
     for each in range(rows):
         column = start % period
-        for slot in range(stop - start):
-            totals[each * period + column] += sums[each * block + slot]
-            column += 1
-            if column == period:
+        for slot in range(0, stop - start, step):
+            group = part(sums, min(step, stop - start - slot))
+            at = each * period + column
+            store(totals, at, load(totals, at, group) + load(sums, each * block + slot, group), group)
+            column += step
+            if column >= period:
                 column = 0

@@ -1,16 +1,31 @@
-"""How a sweep is cut: blocks of neurons, tiles of time."""
+"""How a sweep is cut: blocks of neurons, tiles of time; and where it writes."""
 
-__all__ = ["tiling"]
+from torch import Tensor
+
+__all__ = ["is_past_cache", "tiling"]
+
+_PAGE = 4096
+# Larger than what stays in a cache until the next layer reads it.
+_PAST_CACHE = 1 << 24
 
 
 def tiling(neurons: int, itemsize: int) -> tuple[int, int]:
     """(neurons of a block, steps of a tile) for a step of `neurons`.
 
-    A step that is larger than a page jumps to another page each time: a wide block then reads a page whole before it goes
+    A step that is larger than a page jumps to other pages each time: a wide block then reads its pages whole before it goes
     on, and a short tile keeps the number of pages in use at once below what the processor's address cache and prefetchers
     follow. A small step lies in few pages anyway: a long tile keeps the state in registers longer.
     """
-    page = 4096 // itemsize
-    if neurons >= 4 * page:
-        return page, 4
-    return page, 64
+    page = _PAGE // itemsize
+    return (2 * page, 4) if neurons >= 4 * page else (page, 64)
+
+
+def is_past_cache(neurons: int, *written: Tensor) -> bool:
+    """Whether a sweep writes so much that it should write past the cache, and lies so that it can.
+
+    A store into the cache first reads the line that it overwrites; one past the cache does not, but needs whole lines.
+    """
+    first = written[0]
+    if first.nbytes < _PAST_CACHE or neurons * first.itemsize % 64:
+        return False
+    return all(tensor.data_ptr() % 64 == 0 for tensor in written if tensor.numel())

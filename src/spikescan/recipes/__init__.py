@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from spikescan.errors import InputError
-from spikescan.models.registry import choose_named
+from spikescan.names import choose_named
 
 __all__ = ["find_recipe", "list_recipes"]
 

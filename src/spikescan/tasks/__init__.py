@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from spikescan.models.registry import choose_named
+from spikescan.names import choose_named
 from spikescan.tasks.classification import Classification
 from spikescan.tasks.task import Task
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from spikescan.data import Dataset, check_finite, data_loader
-from spikescan.models.registry import _models, choose_named
+from spikescan.models import model_builder
 from spikescan.neurons.base import Temporal
 from spikescan.neurons.registry import create_neuron, neuron_class
 from spikescan.tasks import Task, task_type
@@ -21,7 +21,6 @@ __all__ = [
     "build_optimiser",
     "build_schedule",
     "build_task",
-    "model_builder",
     "shape_for",
 ]
 
@@ -52,11 +51,6 @@ def build_model(experiment: Experiment, shape: ModelShape) -> Temporal:
     given = {"inputs": shape.inputs, "outputs": shape.outputs, "neuron": _neuron_maker(experiment, shape)}
     torch.manual_seed(experiment.seed)
     return construct(f"model {name}", model_builder(name), given, options)
-
-
-def model_builder(name: str) -> Callable[..., Temporal]:
-    """The function that builds the model `name`."""
-    return choose_named("model", _models, name)
 
 
 def build_optimiser(experiment: Experiment, model: torch.nn.Module) -> torch.optim.Optimizer:

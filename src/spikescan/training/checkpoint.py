@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from spikescan.errors import CheckpointError
-from spikescan.training.files import write_text, write_whole
+from spikescan.files import write_text, write_whole
 
 __all__ = ["Index", "ModelShape", "load_training_state", "load_weights", "read_index", "save_checkpoint"]
 

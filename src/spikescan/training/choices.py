@@ -1,12 +1,12 @@
 """Build an object from its class and the options a user wrote, or say which option is wrong."""
 
-import difflib
 import inspect
 from argparse import ArgumentError
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from spikescan.errors import InputError
+from spikescan.names import check_names
 
 __all__ = ["checked_options", "construct", "option_names", "split_choice"]
 
@@ -50,11 +50,7 @@ def checked_options(
     from jsonargparse import ArgumentParser
 
     known = option_names(constructor, given)
-    for name in options:
-        if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1)
-            hint = f"Did you mean {nearest[0]!r}? " if nearest else ""
-            raise InputError(f"{owner} has no option {name!r}. {hint}It takes: {', '.join(known) or 'none'}.")
+    check_names(owner, "option", options, known)
     parser = ArgumentParser(exit_on_error=False)
     add = parser.add_class_arguments if inspect.isclass(constructor) else parser.add_function_arguments
     add(constructor, None, skip={name for name in inspect.signature(constructor).parameters if name not in options})

@@ -1,6 +1,5 @@
 """One experiment as a value, and its YAML."""
 
-import difflib
 from argparse import ArgumentError
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spikescan.errors import InputError
+from spikescan.names import check_names
 
 __all__ = ["Experiment", "experiment_from", "merge", "read_yaml", "to_yaml"]
 
@@ -82,12 +82,7 @@ def experiment_from(values: Mapping[str, Any], source: str = "The experiment") -
     """
     from jsonargparse import ArgumentParser
 
-    known = [f.name for f in fields(Experiment)]
-    for name in values:
-        if name not in known:
-            nearest = difflib.get_close_matches(str(name), known, n=1)
-            hint = f"Did you mean {nearest[0]!r}? " if nearest else ""
-            raise InputError(f"{source} has a field {name!r} that does not exist. {hint}Fields: {', '.join(known)}.")
+    check_names(source, "field", map(str, values), [f.name for f in fields(Experiment)])
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(Experiment)
     try:
@@ -118,7 +113,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         InputError: the file cannot be read, is no YAML, or holds something else than fields.
     """
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))

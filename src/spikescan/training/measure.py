@@ -7,18 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spikescan.neurons.base import Temporal
+from spikescan.neurons.base import spiking_neurons
 
-__all__ = ["NeuronMeter", "measure", "spiking_neurons"]
-
-
-def spiking_neurons(model: nn.Module) -> dict[str, nn.Module]:
-    """The spiking neurons in a model by their module name: temporal modules that have a `firing`."""
-    return {
-        name or type(module).__name__: module
-        for name, module in model.named_modules()
-        if isinstance(module, Temporal) and hasattr(module, "firing")
-    }
+__all__ = ["NeuronMeter", "measure"]
 
 
 class NeuronMeter:

@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 
 from spikescan.errors import CheckpointError, InputError
-from spikescan.training.files import write_text
+from spikescan.files import write_text
 
 __all__ = ["read_metrics", "write_metrics", "write_tensorboard"]
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from spikescan.models.registry import choose_named
+from spikescan.names import choose_named
 
 __all__ = ["adamw", "list_optimisers", "optimiser_maker", "parameter_groups", "sgd"]
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from spikescan.data import Dataset
 from spikescan.errors import CheckpointError, InputError
+from spikescan.files import write_text
 from spikescan.neurons.base import Temporal
 from spikescan.tasks import Task
 from spikescan.training.build import build_dataset, build_model, build_task
 from spikescan.training.checkpoint import Index, load_weights, read_index
 from spikescan.training.config import Experiment, experiment_from, read_yaml, to_yaml
 from spikescan.training.environment import describe_environment
-from spikescan.training.files import write_text
 from spikescan.training.metrics import read_metrics
 
 __all__ = ["Run", "check_new_folder", "check_same_experiment", "load_run", "read_experiment", "start_folder"]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 from spikescan.errors import InputError
-from spikescan.models.registry import choose_named
+from spikescan.names import choose_named
 
 __all__ = ["Schedule", "constant", "cosine", "list_schedules", "one_cycle", "schedule_maker"]
 

@@ -26,10 +26,10 @@ def causal_conv(
     window: Tensor | None = None,
     lengths: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """A causal filter over time, one for all channels or one a channel, and firing.
+    r"""A causal filter over time, one for all channels or one a channel, and firing.
 
     .. math::
-        y_t = \\text{fire}\\Big(\\text{bias} + \\sum_{i=0}^{k-1} \\text{weight}_i \\, x_{t - (k-1-i) d}\\Big)
+        y_t = \text{fire}\Big(\text{bias} + \sum_{i=0}^{k-1} \text{weight}_i \, x_{t - (k-1-i) d}\Big)
 
     One time step is the same call with T = 1 and the window of the call before.
 

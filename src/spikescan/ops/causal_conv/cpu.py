@@ -6,7 +6,7 @@ from torch import Tensor
 
 from spikescan.ops._arrays import Channels, in_compute_dtype, number_like
 from spikescan.ops._compile import inline, kernel
-from spikescan.ops._simd import BYTES, add_columns, fma, full, load, load_at, part, row, store, whole
+from spikescan.ops._simd import BYTES, add_columns, fma, full, load, load_at, part, row, static, store, whole
 from spikescan.ops._threads import parts, spread
 from spikescan.ops._tiling import tiling
 from spikescan.ops.fire.cpu import spikes as fire
@@ -172,7 +172,7 @@ def forward(
     def run(_: int, low: int, high: int) -> None:
         _forward(
             *addresses, number_like(out), low, high, x.shape[0], neurons, channels.channels, channels.space, period,
-            block, tile, weight.shape[1], dilation, kind, numbers[0],
+            block, tile, weight.shape[1], dilation, static(kind), numbers[0],
         )  # fmt: skip
 
     spread(run, neurons, x.shape[0], BYTES // out.itemsize)
@@ -204,7 +204,7 @@ def backward(
     def run(part: int, low: int, high: int) -> None:
         _backward(
             *addresses, totals[part].data_ptr(), number_like(inputs), low, high, x.shape[0], neurons,
-            channels.channels, channels.space, period, block, tile, k, dilation, kind, *numbers,
+            channels.channels, channels.space, period, block, tile, k, dilation, static(kind), *numbers,
         )  # fmt: skip
 
     spread(run, neurons, x.shape[0], grain)

@@ -16,11 +16,11 @@ from spikescan.ops._checks import (
 )
 from spikescan.ops._dispatch import choose, load, requested
 from spikescan.ops._firing import FiringSpec
-from spikescan.ops._register import register
+from spikescan.ops._register import must_register, register
 from spikescan.ops._window import shift_window
 from spikescan.ops.dynamic_decay import reference
 
-__all__ = ["dynamic_decay"]
+__all__ = ["dynamic_decay", "dynamic_decay_step"]
 
 
 def dynamic_decay(
@@ -35,13 +35,13 @@ def dynamic_decay(
     lengths: Tensor | None = None,
     recompute: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Leaky integration with a decay that a causal filter computes from the input, then firing.
+    r"""Leaky integration with a decay that a causal filter computes from the input, then firing.
 
     .. math::
-        a_t &= \\text{bias} + \\sum_{i=0}^{k-1} \\text{weight}_i \\, x_{t-k+1+i} \\\\
-        \\alpha_t &= \\sigma(a_t)^{1/\\tau} \\\\
-        H_t &= \\alpha_t H_{t-1} + (1 - \\alpha_t) x_t \\\\
-        S_t &= \\text{fire}(H_t)
+        a_t &= \text{bias} + \sum_{i=0}^{k-1} \text{weight}_i \, x_{t-k+1+i} \\
+        \alpha_t &= \sigma(a_t)^{1/\tau} \\
+        H_t &= \alpha_t H_{t-1} + (1 - \alpha_t) x_t \\
+        S_t &= \text{fire}(H_t)
 
     Source: arXiv 2602.01133, Eqs. 9 to 12.
 
@@ -81,6 +81,63 @@ def dynamic_decay(
         spikes, h, _ = _kernel(*tensors, lengths, 1.0 / tau, int(firing.kind), numbers, keep, chosen)
     last = shift_window(tensors[4], tensors[0], lengths)
     return spikes.view(x.shape), h.view(x.shape[1:]), last.view(k - 1, *x.shape[1:]).movedim(0, 1)
+
+
+def dynamic_decay_step(
+    x_t: Tensor, weight: Tensor, bias: Tensor, *, tau: float, firing: FiringSpec, membrane: Tensor, window: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One time step of `dynamic_decay`, as fast as it can be called: the same kernel, so the same bits.
+
+    Args:
+        x_t: ``[B, C, *]``.
+        weight: ``[C, k]``, newest tap last.
+        bias: ``[C]``.
+        tau: steepness of the gate, > 0.
+        firing: what turns the membrane into spikes.
+        membrane: H before the step, ``[B, C, *]``.
+        window: the k - 1 inputs before the step, ``[B, k - 1, C, *]``, newest last.
+
+    Returns:
+        Spikes ``[B, C, *]``, and membrane and window after the step.
+    """
+    tensors = (x_t, weight, bias, membrane, window)
+    if _is_plain_step(tensors):
+        return load("dynamic_decay", "cpu").step(*tensors, 1.0 / tau, int(firing.kind), firing.numbers)  # type: ignore[no-any-return]
+    spikes, membrane, window = dynamic_decay(
+        x_t.unsqueeze(0), weight, bias, tau=tau, firing=firing, membrane=membrane, window=window
+    )
+    return spikes.squeeze(0), membrane, window
+
+
+def _is_plain_step(tensors: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]) -> bool:
+    """Whether the CPU kernel can read these tensors as they lie, and nobody differentiates or traces the call.
+
+    Whatever is not plain takes the general way, which copies what it must and names what does not fit.
+    """
+    x_t, weight, bias, membrane, window = tensors
+    shape, dtype = x_t.shape, x_t.dtype
+    if (
+        must_register(tensors)
+        or requested() not in ("auto", "cpu")
+        or x_t.device.type != "cpu"
+        or len(shape) < 2
+        or 0 in shape
+        or (dtype != torch.float32 and dtype != torch.float64)
+        or any(tensor.dtype != dtype or tensor.device != x_t.device for tensor in tensors)
+    ):
+        return False
+    C, k = weight.shape
+    return (
+        shape[1] == C
+        and bias.shape == (C,)
+        and membrane.shape == shape
+        and window.shape == (shape[0], k - 1, *shape[1:])
+        and x_t.is_contiguous()
+        and weight.is_contiguous()
+        and bias.is_contiguous()
+        and membrane.is_contiguous()
+        and window.transpose(0, 1).is_contiguous()
+    )
 
 
 def _check(

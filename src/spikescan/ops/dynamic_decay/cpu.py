@@ -29,15 +29,18 @@ from spikescan.ops._simd import (
     load_at,
     load_rows,
     part,
+    prefetch,
     pushed,
+    put,
     row,
     select,
+    static,
     store,
     store_rows,
     whole,
 )
 from spikescan.ops._threads import parts, spread
-from spikescan.ops._tiling import tiling
+from spikescan.ops._tiling import is_past_cache, tiling
 from spikescan.ops.fire.cpu import spikes as fire
 from spikescan.ops.fire.cpu import through
 
@@ -64,19 +67,21 @@ def _table(weight_at, bias_at, k, channels, space, period, like):
 @inline
 def _forward_tile(
     x, table, window, limits, spikes, membranes, carried,
-    n, slot, column, first, last, neurons, period, taps, exponent, squarings, kind, level, keep, group,
+    n, slot, column, first, last, neurons, period, taps, exponent, squarings, kind, level, keep, past_cache, group,
 ):  # fmt: skip
     weight = load_rows(table, column, period, taps, group)
     bias = load(table, len(taps) * period + column, group)
     h = load(carried, slot, group)
     masked = limits.size > 0
     limit = load(limits, n, group) if masked else h
+    ahead = (last - first) * neurons  # the same neurons in the tile after this one
     seen = weight
     for i in range(len(taps)):
         seen = pushed(seen, load_at(x, window, first - len(taps) + i, neurons, n, group))
     for t in range(first, last):
         at = t * neurons + n
         inputs = load(x, at, group)
+        prefetch(x, at + ahead, group)
         seen = pushed(seen, inputs)
         decay, leak, _ = dynamic_gate(dot(weight, seen, bias), exponent, squarings)
         charged = fma(decay, h, leak * inputs)
@@ -86,16 +91,17 @@ def _forward_tile(
             charged = select(valid, charged, h)
             fired = select(valid, fired, full(0.0, h))
         h = charged
-        store(spikes, at, fired, group)
+        put(spikes, at, fired, past_cache, group)
         if keep:
-            store(membranes, at, h, group)
+            put(membranes, at, h, past_cache, group)
     store(carried, slot, h, group)
 
 
 @kernel
 def _forward(
     x_at, weight_at, bias_at, membrane_at, window_at, limits_at, spikes_at, membranes_at, final_at, like,
-    low, high, steps, neurons, channels, space, period, block, tile, taps, exponent, squarings, kind, level, keep, masked,
+    low, high, steps, neurons, channels, space, period, block, tile, taps, exponent, squarings,
+    kind, level, keep, masked, past_cache,
 ):  # fmt: skip
     k = len(taps)
     x, spikes = row(x_at, steps * neurons, like), row(spikes_at, steps * neurons, like)
@@ -116,12 +122,12 @@ def _forward(
                 if stop - n >= step:
                     _forward_tile(
                         x, table, window, limits, spikes, membranes, carried, n, slot, column, first, last, neurons,
-                        period, taps, exponent, squarings, kind, level, keep, whole(x),
+                        period, taps, exponent, squarings, kind, level, keep, past_cache, whole(x),
                     )  # fmt: skip
                 else:
                     _forward_tile(
                         x, table, window, limits, spikes, membranes, carried, n, slot, column, first, last, neurons,
-                        period, taps, exponent, squarings, kind, level, keep, part(x, stop - n),
+                        period, taps, exponent, squarings, kind, level, keep, past_cache, part(x, stop - n),
                     )  # fmt: skip
                 column += step
                 if column >= period:
@@ -132,7 +138,7 @@ def _forward(
 @inline
 def _backward_tile(
     x, table, membrane, window, membranes, limits, grad_spikes, grad_x, carried, sums,
-    n, slot, column, first, last, neurons, period, block, taps, exponent, squarings, kind, level, a, b, c, group,
+    n, slot, column, first, last, neurons, period, block, taps, exponent, squarings, kind, level, a, b, c, past_cache, group,
 ):  # fmt: skip
     k = len(taps)
     weight = load_rows(table, column, period, taps, group)
@@ -145,6 +151,7 @@ def _backward_tile(
     masked = limits.size > 0
     limit = load(limits, n, group) if masked else d
     zero = full(0.0, d)
+    ahead = (last - first + len(taps)) * neurons  # what is loaded first in the tile before this one
     unseen = weight  # the window, newest first
     for i in range(k):
         unseen = pushed(unseen, load_at(x, window, last - 1 - i, neurons, n, group))
@@ -156,6 +163,9 @@ def _backward_tile(
         decay, leak, rest = dynamic_gate(dot(weight, seen, bias), exponent, squarings)
         inputs = unseen[0]
         g = load(grad_spikes, at, group)
+        prefetch(x, at - ahead, group)
+        prefetch(membranes, at - ahead, group)
+        prefetch(grad_spikes, at - ahead, group)
         if masked:
             g = select(limit > t, g, zero)
         d = d + through(g, h, kind, level, a, b, c)
@@ -169,8 +179,8 @@ def _backward_tile(
             d = select(valid, d * decay, d)
         else:
             d = d * decay
-        arriving = axpy(of_gate, toward_past, pending + (zero,))
-        store(grad_x, at, arriving[0] + direct, group)
+        arriving = axpy(of_gate, toward_past, (*pending, zero))
+        put(grad_x, at, arriving[0] + direct, past_cache, group)
         pending = arriving[1:]
         weight_sums = axpy(of_gate, seen, weight_sums)
         bias_sum = bias_sum + of_gate
@@ -187,7 +197,7 @@ def _backward(
     x_at, weight_at, bias_at, membrane_at, window_at, membranes_at, limits_at, grad_spikes_at, grad_final_at,
     grad_x_at, grad_membrane_at, grad_window_at, totals_at, like,
     low, high, steps, neurons, channels, space, period, block, tile, taps, exponent, squarings,
-    kind, level, a, b, c, masked,
+    kind, level, a, b, c, masked, past_cache,
 ):  # fmt: skip
     k = len(taps)
     x, membranes = row(x_at, steps * neurons, like), row(membranes_at, steps * neurons, like)
@@ -214,13 +224,13 @@ def _backward(
                     _backward_tile(
                         x, table, membrane, window, membranes, limits, grad_spikes, grad_x, carried, sums,
                         n, slot, column, first, last, neurons, period, block, taps, exponent, squarings,
-                        kind, level, a, b, c, whole(x),
+                        kind, level, a, b, c, past_cache, whole(x),
                     )  # fmt: skip
                 else:
                     _backward_tile(
                         x, table, membrane, window, membranes, limits, grad_spikes, grad_x, carried, sums,
                         n, slot, column, first, last, neurons, period, block, taps, exponent, squarings,
-                        kind, level, a, b, c, part(x, stop - n),
+                        kind, level, a, b, c, past_cache, part(x, stop - n),
                     )  # fmt: skip
                 column += step
                 if column >= period:
@@ -236,7 +246,7 @@ def _backward(
 def _squarings(exponent: float) -> tuple[int, ...] | None:
     """As many items as squarings make the power `exponent`; None if it is no power of two that is at least 1."""
     mantissa, power_of_two = math.frexp(exponent)
-    return (0,) * (power_of_two - 1) if mantissa == 0.5 and 1 <= power_of_two <= 5 else None
+    return static(power_of_two - 1) if mantissa == 0.5 and 1 <= power_of_two <= 5 else None
 
 
 def forward(
@@ -262,16 +272,61 @@ def forward(
     addresses = tuple(tensor.data_ptr() for tensor in tensors)
     _, _, neurons, period = channels
     block, tile = tiling(neurons, final.itemsize)
-    taps, squarings = (0,) * weight.shape[1], _squarings(exponent)
+    taps, squarings = static(weight.shape[1]), _squarings(exponent)
 
     def run(_: int, low: int, high: int) -> None:
         _forward(
             *addresses, number_like(final), low, high, x.shape[0], neurons, channels.channels, channels.space, period,
-            block, tile, taps, exponent, squarings, kind, numbers[0], keep, lengths is not None,
+            block, tile, taps, exponent, squarings, static(kind), numbers[0], keep, lengths is not None,
+            is_past_cache(neurons, spikes, membranes),
         )  # fmt: skip
 
     spread(run, neurons, x.shape[0], BYTES // final.itemsize)
     return spikes.to(x.dtype), final, membranes
+
+
+@kernel
+def _shift(x_at, window_at, next_at, like, neurons, rows):
+    """The window after one more step: the oldest row goes, the step's inputs come."""
+    x, window, following = (
+        row(x_at, neurons, like),
+        row(window_at, rows * neurons, like),
+        row(next_at, rows * neurons, like),
+    )
+    kept = (rows - 1) * neurons
+    following[:kept] = window[neurons:]
+    following[kept:] = x
+
+
+def step(
+    x_t: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    membrane: Tensor,
+    window: Tensor,
+    exponent: float,
+    kind: int,
+    numbers: list[float],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Spikes, membrane and window after one step; nothing here but what a single step needs.
+
+    x_t and membrane ``[B, C, *]`` contiguous, window ``[B, k - 1, C, *]`` stored time first.
+    """
+    spikes, after, following = torch.empty_like(x_t), torch.empty_like(membrane), torch.empty_like(window)
+    neurons = x_t.numel()
+    channels, k = weight.shape
+    sample = neurons // x_t.shape[0]
+    like = number_like(x_t)
+    period = min(math.lcm(sample, BYTES // like.itemsize), neurons)
+    here, past = x_t.data_ptr(), window.data_ptr()
+    _forward(
+        here, weight.data_ptr(), bias.data_ptr(), membrane.data_ptr(), past, 0, spikes.data_ptr(), 0, after.data_ptr(),
+        like, 0, neurons, 1, neurons, channels, sample // channels, period, 1024, 1, static(k), exponent,
+        _squarings(exponent), static(kind), numbers[0], False, False, False,
+    )  # fmt: skip
+    if k > 1:
+        _shift(here, past, following.data_ptr(), like, neurons, k - 1)
+    return spikes, after, following
 
 
 def backward(
@@ -304,13 +359,13 @@ def backward(
     )  # fmt: skip
     addresses = tuple(tensor.data_ptr() for tensor in tensors)
     block, tile = tiling(neurons, membrane.itemsize)
-    taps, squarings = (0,) * k, _squarings(exponent)
+    taps, squarings = static(k), _squarings(exponent)
 
     def run(part: int, low: int, high: int) -> None:
         _backward(
             *addresses, totals[part].data_ptr(), number_like(membrane), low, high, x.shape[0], neurons,
-            channels.channels, channels.space, period, block, tile, taps, exponent, squarings, kind, *numbers,
-            lengths is not None,
+            channels.channels, channels.space, period, block, tile, taps, exponent, squarings, static(kind), *numbers,
+            lengths is not None, is_past_cache(neurons, grad_x),
         )  # fmt: skip
 
     spread(run, neurons, x.shape[0], grain)

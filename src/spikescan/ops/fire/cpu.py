@@ -8,60 +8,67 @@ from torch import Tensor
 from spikescan.ops._arrays import in_compute_dtype, number_like
 from spikescan.ops._compile import inline, kernel
 from spikescan.ops._firing import Kind
-from spikescan.ops._simd import BYTES, absolute, clamp, exp, full, load, part, rint, row, select, sigmoid, store, whole
+from spikescan.ops._simd import (
+    BYTES,
+    LOG2_E,
+    Vector,
+    choose,
+    clamped,
+    exp2_of,
+    load,
+    part,
+    row,
+    static,
+    store,
+    traced,
+    whole,
+)
 from spikescan.ops._threads import spread
 
-# Numba takes module constants as compile-time values, but not members of an enum.
-IDENTITY = int(Kind.IDENTITY)
-INTEGER = int(Kind.INTEGER)
-ATAN = int(Kind.ATAN)
-SIGMOID = int(Kind.SIGMOID)
-TRIANGULAR = int(Kind.TRIANGULAR)
-RECTANGULAR = int(Kind.RECTANGULAR)
-HALF_PI = 0.5 * math.pi
-ROOT_TWO_PI = math.sqrt(2.0 * math.pi)
 
-
-@inline
+@traced
 def spikes(h, kind, level):
-    """The output of the membrane `h`."""
-    if kind == INTEGER:
-        return clamp(rint(h), 0.0, level)
-    if kind == IDENTITY:
+    """The output of the membrane `h`; `kind` is static."""
+    if len(kind) == Kind.IDENTITY:
         return h
-    return select(h >= level, full(1.0, h), full(0.0, h))
+    if len(kind) == Kind.INTEGER:
+        return clamped(h.llvm("rint"), 0.0, level)
+    return choose(h >= level, h.full(1.0), 0.0)
 
 
-@inline
-def _gaussian(x, deviation):
-    z = x / deviation
-    return exp(z * z * -0.5) / (deviation * ROOT_TWO_PI)
-
-
-@inline
-def _surrogate(x, kind, a, b, c):
-    """The shape that stands in for the derivative of a step at 0."""
-    if kind == ATAN:
-        z = x * (HALF_PI * a)
-        return 0.5 * a / (z * z + 1.0)
-    if kind == SIGMOID:
-        s = sigmoid(x * a)
-        return a * s * (1.0 - s)
-    if kind == TRIANGULAR:
-        return clamp(1.0 - absolute(x) / a, 0.0, 1.0) / a
-    if kind == RECTANGULAR:
-        return select(absolute(x) < 0.5 * a, full(1.0 / a, x), full(0.0, x))
-    return (1.0 + b) * _gaussian(x, a) - b * _gaussian(x - a, c * a) - b * _gaussian(x + a, c * a)
-
-
-@inline
+@traced
 def through(grad, h, kind, level, a, b, c):
-    """The gradient of the membrane `h` from that of its spikes."""
-    if kind == INTEGER:
-        return select((h >= 0.0) & (h <= level), grad, full(0.0, h))
-    if kind == IDENTITY:
+    """The gradient of the membrane `h` from that of its spikes; `kind` is static."""
+    if len(kind) == Kind.IDENTITY:
         return grad
-    return grad * _surrogate(h - level, kind, a, b, c)
+    if len(kind) == Kind.INTEGER:
+        return choose((h >= 0.0) & (h <= level), grad, 0.0)
+    return grad * _surrogate(h - level, Kind(len(kind)), h.full(a), h.full(b), h.full(c))
+
+
+def _surrogate(x: Vector, kind: Kind, a: Vector, b: Vector, c: Vector) -> Vector:
+    """The shape that stands in for the derivative of a step at 0."""
+    if kind == Kind.ATAN:
+        z = x * (a * (0.5 * math.pi))
+        return a * 0.5 / (z * z + 1.0)
+    if kind == Kind.SIGMOID:
+        s = 1.0 / (_exp(x * a * -1.0) + 1.0)
+        return a * s * (1.0 - s)
+    if kind == Kind.TRIANGULAR:
+        return clamped(1.0 - x.llvm("fabs") / a, 0.0, 1.0) / a
+    if kind == Kind.RECTANGULAR:
+        return choose(x.llvm("fabs") < a * 0.5, 1.0 / a, 0.0)
+    return (b + 1.0) * _gaussian(x, a) - b * _gaussian(x - a, c * a) - b * _gaussian(x + a, c * a)
+
+
+def _gaussian(x: Vector, deviation: Vector) -> Vector:
+    z = x / deviation
+    return _exp(z * z * -0.5) / (deviation * math.sqrt(2.0 * math.pi))
+
+
+def _exp(a: Vector) -> Vector:
+    """e^a; the relative error grows to |a| units in the last place, from the rounding of a / log(2)."""
+    return exp2_of(a * LOG2_E)
 
 
 @inline
@@ -103,7 +110,7 @@ def forward(membrane: Tensor, kind: int, numbers: list[float]) -> Tensor:
     size = h.numel()
 
     def run(_: int, low: int, high: int) -> None:
-        _fire(h.data_ptr(), out.data_ptr(), number_like(h), low, high, size, kind, numbers[0])
+        _fire(h.data_ptr(), out.data_ptr(), number_like(h), low, high, size, static(kind), numbers[0])
 
     spread(run, size, 1, BYTES // h.itemsize)
     return out.to(membrane.dtype)
@@ -117,7 +124,7 @@ def backward(grad: Tensor, membrane: Tensor, kind: int, numbers: list[float]) ->
     size = h.numel()
 
     def run(_: int, low: int, high: int) -> None:
-        _through(g.data_ptr(), h.data_ptr(), out.data_ptr(), number_like(h), low, high, size, kind, *numbers)
+        _through(g.data_ptr(), h.data_ptr(), out.data_ptr(), number_like(h), low, high, size, static(kind), *numbers)
 
     spread(run, size, 1, BYTES // h.itemsize)
     return out.to(membrane.dtype)

@@ -34,12 +34,12 @@ def leaky_integration(
     lengths: Tensor | None = None,
     recompute: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Integrate, fire, reset.
+    r"""Integrate, fire, reset.
 
     .. math::
-        H_t &= \\text{decay} \\cdot V_{t-1} + \\text{gain} \\cdot x_t \\\\
-        S_t &= \\text{fire}(H_t) \\\\
-        V_t &= H_t \\;\\text{(no reset)}, \\quad H_t - \\theta S_t \\;\\text{(soft)}, \\quad H_t [S_t = 0] \\;\\text{(hard)}
+        H_t &= \text{decay} \cdot V_{t-1} + \text{gain} \cdot x_t \\
+        S_t &= \text{fire}(H_t) \\
+        V_t &= H_t \;\text{(no reset)}, \quad H_t - \theta S_t \;\text{(soft)}, \quad H_t [S_t = 0] \;\text{(hard)}
 
     theta is the threshold, or 1 for integer firing.
 

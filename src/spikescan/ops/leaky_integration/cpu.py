@@ -7,9 +7,23 @@ from torch import Tensor
 from spikescan.ops._arrays import Channels, empty, in_compute_dtype, limits_of, number_like
 from spikescan.ops._compile import inline, kernel
 from spikescan.ops._firing import FiringSpec, Kind
-from spikescan.ops._simd import BYTES, add_columns, fma, full, load, part, row, select, store, whole
+from spikescan.ops._simd import (
+    BYTES,
+    add_columns,
+    fma,
+    full,
+    load,
+    part,
+    prefetch,
+    put,
+    row,
+    select,
+    static,
+    store,
+    whole,
+)
 from spikescan.ops._threads import parts, spread
-from spikescan.ops._tiling import tiling
+from spikescan.ops._tiling import is_past_cache, tiling
 from spikescan.ops.fire.cpu import spikes as fire
 from spikescan.ops.fire.cpu import through
 from spikescan.ops.leaky_integration.reference import Reset
@@ -48,33 +62,36 @@ def _table(decay_at, gain_at, channels, space, period, like):
 @inline
 def _forward_tile(
     x, table, limits, spikes, charges, carried,
-    n, slot, column, first, last, neurons, period, reset, unit, kind, level, keep, group,
+    n, slot, column, first, last, neurons, period, reset, unit, kind, level, keep, past_cache, group,
 ):  # fmt: skip
     decay = load(table, column, group)
     gain = load(table, period + column, group)
     v = load(carried, slot, group)
     masked = limits.size > 0
     limit = load(limits, n, group) if masked else v
+    ahead = (last - first) * neurons  # the same neurons in the tile after this one
     for t in range(first, last):
         at = t * neurons + n
-        h = fma(decay, v, gain * load(x, at, group))
+        inputs = load(x, at, group)
+        prefetch(x, at + ahead, group)
+        h = fma(decay, v, gain * inputs)
         s = fire(h, kind, level)
         if keep:
-            store(charges, at, h, group)
+            put(charges, at, h, past_cache, group)
         after = _after_reset(h, s, reset, unit)
         if masked:
             valid = limit > t
             after = select(valid, after, v)
             s = select(valid, s, full(0.0, v))
         v = after
-        store(spikes, at, s, group)
+        put(spikes, at, s, past_cache, group)
     store(carried, slot, v, group)
 
 
 @kernel
 def _forward(
     x_at, decay_at, gain_at, membrane_at, limits_at, spikes_at, charges_at, final_at, like,
-    low, high, steps, neurons, channels, space, period, block, tile, reset, unit, kind, level, keep, masked,
+    low, high, steps, neurons, channels, space, period, block, tile, reset, unit, kind, level, keep, masked, past_cache,
 ):  # fmt: skip
     x, spikes = row(x_at, steps * neurons, like), row(spikes_at, steps * neurons, like)
     charges = row(charges_at, steps * neurons if keep else 0, like)
@@ -93,12 +110,12 @@ def _forward(
                 if stop - n >= step:
                     _forward_tile(
                         x, table, limits, spikes, charges, carried, n, n - start, column, first, last, neurons, period,
-                        reset, unit, kind, level, keep, whole(x),
+                        reset, unit, kind, level, keep, past_cache, whole(x),
                     )  # fmt: skip
                 else:
                     _forward_tile(
                         x, table, limits, spikes, charges, carried, n, n - start, column, first, last, neurons, period,
-                        reset, unit, kind, level, keep, part(x, stop - n),
+                        reset, unit, kind, level, keep, past_cache, part(x, stop - n),
                     )  # fmt: skip
                 column += step
                 if column >= period:
@@ -119,7 +136,7 @@ def _before(charges, membrane, t, at, n, neurons, reset, unit, kind, level, grou
 @inline
 def _backward_tile(
     x, table, membrane, charges, limits, grad_spikes, grad_x, carried, sums, n, slot, column, first, last, neurons,
-    period, block, reset, unit, detached, kind, level, a, b, c, group,
+    period, block, reset, unit, detached, kind, level, a, b, c, past_cache, group,
 ):  # fmt: skip
     decay = load(table, column, group)
     gain = load(table, period + column, group)
@@ -129,18 +146,22 @@ def _backward_tile(
     masked = limits.size > 0
     limit = load(limits, n, group) if masked else d
     zero = full(0.0, d)
+    ahead = (last - first + 1) * neurons  # what is loaded first in the tile before this one
     h = load(charges, (last - 1) * neurons + n, group)
     for t in range(last - 1, first - 1, -1):
         at = t * neurons + n
         s = fire(h, kind, level)
         of_spikes = load(grad_spikes, at, group)
+        prefetch(grad_spikes, at - ahead, group)
+        prefetch(charges, at - ahead, group)
+        prefetch(x, at - ahead, group)
         of_charge = d
         if reset == SOFT:
             if not detached:
                 of_spikes = of_spikes - d * unit
         elif reset == HARD:
             of_charge = select(s > 0.0, zero, d)
-            if not detached and kind != INTEGER:
+            if not detached and len(kind) != INTEGER:
                 of_spikes = of_spikes - d * h
         of_charge = of_charge + through(of_spikes, h, kind, level, a, b, c)
         previous, before = _before(charges, membrane, t, at, n, neurons, reset, unit, kind, level, group)
@@ -149,7 +170,7 @@ def _backward_tile(
             d = select(limit > t, of_charge * decay, d)
         else:
             d = of_charge * decay
-        store(grad_x, at, of_charge * gain, group)
+        put(grad_x, at, of_charge * gain, past_cache, group)
         decay_sum = fma(of_charge, before, decay_sum)
         gain_sum = fma(of_charge, load(x, at, group), gain_sum)
         h = previous
@@ -162,7 +183,8 @@ def _backward_tile(
 def _backward(
     x_at, decay_at, gain_at, membrane_at, charges_at, limits_at, grad_spikes_at, grad_final_at, grad_x_at,
     grad_membrane_at, totals_at, like,
-    low, high, steps, neurons, channels, space, period, block, tile, reset, unit, detached, kind, level, a, b, c, masked,
+    low, high, steps, neurons, channels, space, period, block, tile, reset, unit, detached,
+    kind, level, a, b, c, masked, past_cache,
 ):  # fmt: skip
     x, charges = row(x_at, steps * neurons, like), row(charges_at, steps * neurons, like)
     grad_spikes, grad_x = row(grad_spikes_at, steps * neurons, like), row(grad_x_at, steps * neurons, like)
@@ -183,12 +205,12 @@ def _backward(
                 if stop - n >= step:
                     _backward_tile(
                         x, table, membrane, charges, limits, grad_spikes, grad_x, carried, sums, n, n - start, column,
-                        first, last, neurons, period, block, reset, unit, detached, kind, level, a, b, c, whole(x),
+                        first, last, neurons, period, block, reset, unit, detached, kind, level, a, b, c, past_cache, whole(x),
                     )  # fmt: skip
                 else:
                     _backward_tile(
                         x, table, membrane, charges, limits, grad_spikes, grad_x, carried, sums, n, n - start, column,
-                        first, last, neurons, period, block, reset, unit, detached, kind, level, a, b, c,
+                        first, last, neurons, period, block, reset, unit, detached, kind, level, a, b, c, past_cache,
                         part(x, stop - n),
                     )  # fmt: skip
                 column += step
@@ -226,7 +248,8 @@ def forward(
     def run(_: int, low: int, high: int) -> None:
         _forward(
             *addresses, number_like(final), low, high, x.shape[0], neurons, channels.channels, channels.space, period,
-            block, tile, reset, unit, kind, numbers[0], keep, lengths is not None,
+            block, tile, reset, unit, static(kind), numbers[0], keep, lengths is not None,
+            is_past_cache(neurons, spikes, charges),
         )  # fmt: skip
 
     spread(run, neurons, x.shape[0], BYTES // final.itemsize)
@@ -266,8 +289,8 @@ def backward(
     def run(part: int, low: int, high: int) -> None:
         _backward(
             *addresses, totals[part].data_ptr(), number_like(membrane), low, high, x.shape[0], neurons,
-            channels.channels, channels.space, period, block, tile, reset, unit, detach_reset, kind, *numbers,
-            lengths is not None,
+            channels.channels, channels.space, period, block, tile, reset, unit, detach_reset, static(kind), *numbers,
+            lengths is not None, is_past_cache(neurons, grad_x),
         )  # fmt: skip
 
     spread(run, neurons, x.shape[0], grain)

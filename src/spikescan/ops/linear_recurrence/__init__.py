@@ -25,8 +25,8 @@ def linear_recurrence(decay: Tensor, drive: Tensor, initial: Tensor | None = Non
         initial: h before the first step, broadcastable to ``[...]``; None is zero.
 
     Returns:
-        states ``[T, ...]`` and final ``[...]`` (the initial state where T = 0). bfloat16 and float16 are accumulated in float32;
-        `final` is then float32. All three inputs have gradients, also through `final`.
+        states ``[T, ...]`` and final ``[...]`` (the initial state where T = 0). bfloat16 and float16 are accumulated in
+        float32, and `final` is then float32. All three inputs have gradients, also through `final`.
 
     Raises:
         InputError: the shapes do not broadcast, or a dtype is neither floating point nor complex.

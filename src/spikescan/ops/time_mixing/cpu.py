@@ -4,7 +4,7 @@ from torch import Tensor
 
 from spikescan.ops._arrays import empty, in_compute_dtype, number_like
 from spikescan.ops._compile import inline, kernel
-from spikescan.ops._simd import BYTES, fma, full, load, part, row, store, whole
+from spikescan.ops._simd import BYTES, fma, full, load, part, row, static, store, whole
 from spikescan.ops._threads import spread
 from spikescan.ops.fire.cpu import spikes as fire
 
@@ -63,7 +63,7 @@ def forward(
     addresses = tuple(tensor.data_ptr() for tensor in (inputs, weight, bias, out, membranes))
 
     def run(_: int, low: int, high: int) -> None:
-        _forward(*addresses, number_like(out), low, high, neurons, rows_in, rows_out, kind, numbers[0], keep)
+        _forward(*addresses, number_like(out), low, high, neurons, rows_in, rows_out, static(kind), numbers[0], keep)
 
     spread(run, neurons, rows_out * rows_in, BYTES // out.itemsize)
     return out.to(x.dtype), membranes

@@ -1,0 +1,107 @@
+"""The fused dynamic decay on the CPU equals the float64 reference, and its own parts called one after the other."""
+
+import _gpu_support as cases
+import pytest
+import torch
+from _support import LAYOUTS, REAL, SHAPES, check, check_spikes, gradcheck, laid_out, wide
+
+from spikescan import ops
+from spikescan.ops import Kind
+
+pytestmark = pytest.mark.usefixtures("poisoned")
+
+
+@pytest.mark.parametrize("dtype", REAL)
+@pytest.mark.parametrize("lengths", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_equals_the_reference(shape: tuple[int, ...], lengths: bool, dtype: torch.dtype) -> None:
+    check(cases.dynamic_decay(shape, dtype, Kind.INTEGER, lengths=lengths))
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_of_firing(kind: Kind) -> None:
+    check(cases.dynamic_decay((9, 2, 17), torch.float32, kind, lengths=True))
+
+
+def test_equals_the_reference_over_a_thousand_steps() -> None:
+    check(cases.dynamic_decay((1000, 1, 3), torch.float32, Kind.ATAN))
+
+
+# The power of the gate is squared where 1 / tau is a power of two, and of a logarithm where it is not.
+@pytest.mark.parametrize(
+    ("k", "tau", "dtype"), [(1, 0.25, torch.float32), (2, 1.0, torch.float32), (4, 0.3, torch.float32), (4, 0.3, torch.float64)]
+)
+def test_every_kernel_size_and_power(k: int, tau: float, dtype: torch.dtype) -> None:
+    check(cases.dynamic_decay((7, 3, 5), dtype, Kind.ATAN, k=k, tau=tau, lengths=True))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_takes_any_layout(layout: str) -> None:
+    check(laid_out(cases.dynamic_decay((5, 2, 3, 2), torch.float32, Kind.ATAN, lengths=True), layout))
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+@pytest.mark.parametrize("lengths", [False, True])
+@pytest.mark.parametrize("tau", [0.25, 0.3])
+def test_gradients_are_those_of_finite_differences(tau: float, lengths: bool, backend: str) -> None:
+    case = cases.dynamic_decay((5, 2, 3), torch.float64, Kind.IDENTITY, tau=tau, lengths=lengths)
+    gradcheck(case, backend)
+
+
+@pytest.mark.parametrize("lengths", [False, True])
+def test_recomputing_the_membrane_changes_no_bit(lengths: bool) -> None:
+    kept, again = (
+        cases.evaluate(case, "cpu", case.inputs)
+        for case in (
+            cases.dynamic_decay((63, 2, 17), torch.float32, Kind.ATAN, lengths=lengths, recompute=recompute)
+            for recompute in (False, True)
+        )
+    )
+    for name, value in kept.items():
+        assert torch.equal(value, again[name]), name
+
+
+@pytest.mark.parametrize("tau", [0.25, 0.3])
+def test_equals_its_parts(tau: float) -> None:
+    """Filter, gate, recurrence and firing as four operations."""
+    fused = cases.dynamic_decay((63, 2, 17, 2), torch.float64, Kind.ATAN, tau=tau)
+
+    def parts(x, weight, bias, membrane, window):
+        gate, window = ops.causal_conv(x, weight, bias, window=window)
+        log_decay = torch.nn.functional.logsigmoid(gate) / tau
+        states, membrane = ops.linear_recurrence(log_decay.exp(), -torch.expm1(log_decay) * x, membrane)
+        return ops.fire(states, cases.FIRINGS[Kind.ATAN]), membrane, window
+
+    expected = cases.evaluate(cases.Case(parts, fused.inputs, fused.outputs), "cpu", fused.inputs)
+    for name, value in cases.evaluate(fused, "cpu", fused.inputs).items():
+        assert cases.relative_error(value, expected[name]) < 1e-12, name
+
+
+@pytest.mark.parametrize("kind", [Kind.INTEGER, Kind.ATAN])
+def test_spikes_differ_only_within_rounding_of_a_threshold(kind: Kind) -> None:
+    case = cases.dynamic_decay((63, 8, 129), torch.float32, kind)
+    with ops.backend("cpu"):
+        spikes, *_ = case.call(**case.inputs)
+    with ops.backend("reference"):
+        membrane, *_ = cases.dynamic_decay((63, 8, 129), torch.float32, Kind.IDENTITY).call(**wide(case.inputs))
+    check_spikes(spikes, membrane, cases.FIRINGS[kind])
+
+
+@pytest.mark.parametrize("tau", [0.25, 0.3])
+@pytest.mark.parametrize("kind", Kind)
+def test_large_input_has_finite_gradients(kind: Kind, tau: float) -> None:
+    """Gates of +-1e4 and decays of exactly 0 and 1."""
+    case = cases.dynamic_decay((63, 2, 17), torch.float32, kind, tau=tau, size=1e4)
+    for name, value in cases.evaluate(case, "cpu", case.inputs).items():
+        assert value.isfinite().all(), name
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("tau", [0.25, 0.3])
+def test_the_gate_is_exact_where_the_decay_nears_one(tau: float, dtype: torch.dtype) -> None:
+    """1 - decay falls to 1e-13 here: a difference from 1 would have no digit right in float32."""
+    bias = torch.linspace(-30.0, 30.0, 61, dtype=dtype)
+    x, weight = torch.ones(1, 1, 61, dtype=dtype), torch.zeros(61, 4, dtype=dtype)
+    leak, *_ = ops.dynamic_decay(x, weight, bias, tau=tau, firing=ops.IDENTITY)
+    expected = -torch.expm1(torch.nn.functional.logsigmoid(bias.double()) / tau)
+    torch.testing.assert_close(leak.flatten().double(), expected, rtol=32 * torch.finfo(dtype).eps, atol=0.0)

@@ -1,0 +1,67 @@
+"""Every kernel is a good citizen of torch: its operators pass `opcheck`, and `torch.compile` takes it whole."""
+
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from _support import SMALL, run
+from torch import Tensor
+
+from spikescan import ops
+
+OPS = list(SMALL)
+
+
+def recorded(op: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """The operators that a forward and backward pass call, and with what."""
+    module = importlib.import_module(f"spikescan.ops.{op}")
+    calls = []
+    for name in ("_kernel", "_kernel_backward"):
+        kernel = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *args, kernel=kernel: calls.append((kernel.op, args)) or kernel(*args))
+    case = SMALL[op](torch.float32)
+    run(case, case.inputs)
+    for kernel, args in calls:
+        yield kernel, tuple(arg.detach().clone() if isinstance(arg, Tensor) else arg for arg in args)
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_operators_pass_opcheck(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (forward, args), (backward, grad_args) = recorded(op, monkeypatch)
+    leaves = tuple(a.requires_grad_() if isinstance(a, Tensor) and a.is_floating_point() else a for a in args)
+    torch.library.opcheck(forward, leaves)
+    # Nobody differentiates twice, so a backward operator has no gradient of its own.
+    torch.library.opcheck(backward, grad_args, test_utils=("test_schema", "test_faketensor"))
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_compiles_as_one_graph(op: str) -> None:
+    case = SMALL[op](torch.float32)
+    compiled = torch.compile(lambda inputs: case.call(**inputs), fullgraph=True, backend="aot_eager")
+    expected = run(case, case.inputs)
+    names = list(case.inputs)
+    actual = run(type(case)(lambda **inputs: compiled(inputs), case.inputs, case.outputs), case.inputs)
+    assert list(actual) == [*case.outputs, *(f"gradient of {name}" for name in names)]
+    for name, value in expected.items():
+        assert torch.equal(actual[name], value), name
+
+
+def test_a_gradient_of_part_of_the_outputs() -> None:
+    """The gradients of outputs that nobody used arrive as None."""
+    for name, make in SMALL.items():
+        case = make(torch.float64)
+        for used in range(len(case.outputs)):
+            grads = []
+            for backend in ("cpu", "reference"):
+                leaves = {each: tensor.clone().requires_grad_() for each, tensor in case.inputs.items()}
+                with ops.backend(backend):
+                    case.call(**leaves)[used].sum().backward()
+                grads.append({each: leaf.grad for each, leaf in leaves.items()})
+            for each, grad in grads[1].items():
+                actual = grads[0][each]
+                message = f"{name}: gradient of {each} from {case.outputs[used]}"
+                torch.testing.assert_close(
+                    torch.zeros_like(grad) if actual is None else actual, grad, rtol=1e-12, atol=1e-12, msg=message
+                ) if grad is not None else None

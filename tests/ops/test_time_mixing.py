@@ -1,0 +1,52 @@
+"""Mixing over time on the CPU equals the float64 reference, bit by bit the same whatever stands beside a neuron."""
+
+import _gpu_support as cases
+import pytest
+import torch
+from _support import LAYOUTS, REAL, check, check_spikes, gradcheck, laid_out, wide
+
+from spikescan import ops
+from spikescan.ops import Kind
+
+pytestmark = pytest.mark.usefixtures("poisoned")
+
+
+@pytest.mark.parametrize("dtype", REAL)
+@pytest.mark.parametrize(
+    ("steps", "shape"), [(7, (7, 2, 3)), (1, (63, 5)), (17, (0, 3)), (0, (5, 3)), (5, (3, 0)), (66, (33, 65)), (4, (127,))]
+)
+def test_equals_the_reference(steps: int, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    check(cases.time_mixing(steps, shape, dtype, Kind.ATAN))
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_of_firing(kind: Kind) -> None:
+    check(cases.time_mixing(9, (9, 17), torch.float32, kind))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_takes_any_layout(layout: str) -> None:
+    check(laid_out(cases.time_mixing(5, (3, 2, 3), torch.float32, Kind.ATAN), layout))
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_gradients_are_those_of_finite_differences(backend: str) -> None:
+    gradcheck(cases.time_mixing(4, (3, 2, 3), torch.float64, Kind.IDENTITY), backend)
+
+
+def test_rows_and_neurons_do_not_see_each_other() -> None:
+    """A matrix product of BLAS would round differently for other shapes."""
+    inputs = cases.time_mixing(9, (31, 65), torch.float32, Kind.IDENTITY).inputs
+    x, weight, bias = inputs.values()
+    whole = ops.time_mixing(x, weight, bias)
+    assert torch.equal(ops.time_mixing(x[:, 3:20], weight, bias), whole[:, 3:20])
+    assert torch.equal(ops.time_mixing(x, weight[2:7], bias[2:7]), whole[2:7])
+
+
+def test_spikes_differ_only_within_rounding_of_a_threshold() -> None:
+    case = cases.time_mixing(63, (63, 1024), torch.float32, Kind.ATAN)
+    with ops.backend("cpu"):
+        (spikes,) = case.call(**case.inputs)
+    with ops.backend("reference"):
+        (membrane,) = cases.time_mixing(63, (63, 1024), torch.float32, Kind.IDENTITY).call(**wide(case.inputs))
+    check_spikes(spikes, membrane, cases.FIRINGS[Kind.ATAN])

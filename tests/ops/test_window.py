@@ -1,0 +1,24 @@
+"""The window after some inputs is the last of them, and of the window before where they are too few."""
+
+import pytest
+import torch
+
+from spikescan.ops import shift_window
+
+
+@pytest.mark.parametrize("width", [0, 1, 3])
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 9])
+def test_the_window_is_the_end_of_all_that_was_seen(steps: int, width: int) -> None:
+    window, x = torch.randn(width, 2, 3), torch.randn(steps, 2, 3)
+    seen = torch.cat([window, x])
+    assert torch.equal(shift_window(window, x), seen[steps:])
+    for length in range(steps + 1):
+        lengths = torch.tensor([length, steps])
+        shifted = shift_window(window, x, lengths)
+        assert torch.equal(shifted[:, 0], seen[length : length + width, 0])
+        assert torch.equal(shifted[:, 1], seen[steps:, 1])
+
+
+def test_the_window_does_not_keep_the_sequence_alive() -> None:
+    x = torch.randn(1000, 2, 3)
+    assert shift_window(torch.zeros(3, 2, 3), x).untyped_storage().nbytes() == 4 * 3 * 2 * 3
