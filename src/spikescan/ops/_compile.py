@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numba.extending
 
-__all__ = ["inline", "kernel"]
+__all__ = ["inline", "intrinsic", "kernel"]
 
 _OPTIONS = {"nogil": True, "error_model": "numpy"}
 
@@ -16,6 +17,11 @@ _OPTIONS = {"nogil": True, "error_model": "numpy"}
 def inline(function: Callable[..., Any]) -> Any:
     """Compile a function that kernels call; it is compiled into each of them."""
     return numba.njit(forceinline=True, **_OPTIONS)(function)
+
+
+def intrinsic(function: Callable[..., Any]) -> Any:
+    """Make a function that writes LLVM instructions callable in kernels."""
+    return numba.extending.intrinsic(function)
 
 
 def kernel(function: Callable[..., Any]) -> Any:

@@ -1,7 +1,7 @@
 """How a kernel becomes an operator of torch: the only place that knows `torch.library`."""
 
 from collections.abc import Callable
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,18 +9,15 @@ from torch.nn import Parameter
 
 __all__ = ["KernelOp", "must_register", "register"]
 
-P = ParamSpec("P")
-R = TypeVar("R")
 
-
-class KernelOp(Generic[P, R]):
+class KernelOp:
     """A function on tensors, registered as ``torch.ops.spikescan.<name>``.
 
     A registered operator survives `torch.compile` and has a gradient, but costs tens of microseconds a call. A single time
     step would spend most of its time there, so a call that nobody differentiates or traces goes straight to the function.
     """
 
-    def __init__(self, name: str, function: Callable[P, R], fake: Callable[P, R]) -> None:
+    def __init__(self, name: str, function: Callable[..., Any], fake: Callable[..., Any]) -> None:
         self.function = function
         self.op = torch.library.custom_op(f"spikescan::{name}", function, mutates_args=())
         self.op.register_fake(fake)
@@ -38,10 +35,10 @@ class KernelOp(Generic[P, R]):
 
         self.op.register_autograd(backward, setup_context=setup)
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, *args: Any) -> Any:
         if must_register(args):
-            return self.op(*args, **kwargs)  # type: ignore[no-any-return]
-        return self.function(*args, **kwargs)
+            return self.op(*args)
+        return self.function(*args)
 
 
 def must_register(args: tuple[object, ...]) -> bool:
@@ -59,10 +56,10 @@ def must_register(args: tuple[object, ...]) -> bool:
     return torch._C._len_torch_dispatch_stack() > 0
 
 
-def register(name: str, fake: Callable[P, R]) -> Callable[[Callable[P, R]], KernelOp[P, R]]:
+def register(name: str, fake: Callable[..., Any]) -> Callable[[Callable[..., Any]], KernelOp]:
     """Decorate a kernel function to make it a `KernelOp`; `fake` gives the shapes of its outputs without computing them."""
 
-    def decorate(function: Callable[P, R]) -> KernelOp[P, R]:
+    def decorate(function: Callable[..., Any]) -> KernelOp:
         return KernelOp(name, function, fake)
 
     return decorate

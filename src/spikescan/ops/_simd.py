@@ -26,9 +26,9 @@ from numba import types
 from numba.core import cgutils
 from numba.core.datamodel import models
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, overload, register_model
+from numba.extending import lower_builtin, overload, register_model
 
-from spikescan.ops._compile import inline
+from spikescan.ops._compile import inline, intrinsic
 
 BYTES = 128
 LOG2_E = 1.4426950408889634
@@ -36,7 +36,7 @@ LOG2_E = 1.4426950408889634
 _ELEMENT = {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.boolean: ir.IntType(1)}
 
 
-class Lanes(types.Type):  # type: ignore[misc]
+class Lanes(types.Type):
     """The type of a vector: of float32, float64, or of booleans (a mask)."""
 
     def __init__(self, dtype: types.Type, count: int) -> None:
@@ -45,7 +45,7 @@ class Lanes(types.Type):  # type: ignore[misc]
         super().__init__(name=f"Lanes({dtype}, {count})")
 
 
-class Group(types.Type):  # type: ignore[misc]
+class Group(types.Type):
     """The type of the place where a vector is loaded and stored: WIDTH neurons, or the first few of them (`partial`)."""
 
     def __init__(self, dtype: types.Type, partial: bool) -> None:
@@ -55,13 +55,13 @@ class Group(types.Type):  # type: ignore[misc]
 
 
 @register_model(Lanes)
-class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+class _LanesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, lanes: Lanes) -> None:
         super().__init__(manager, lanes, ir.VectorType(_ELEMENT[lanes.dtype], lanes.count))
 
 
 @register_model(Group)
-class _GroupModel(models.PrimitiveModel):  # type: ignore[misc]
+class _GroupModel(models.PrimitiveModel):
     def __init__(self, manager: Any, group: Group) -> None:
         super().__init__(manager, group, ir.VectorType(ir.IntType(1), group.lanes.count))
 
@@ -249,7 +249,7 @@ def _overload_operator(python: Callable[..., Any]) -> None:
     """Let kernels write a Python operator between two vectors, or a vector and a number."""
 
     @infer_global(python)
-    class _Template(AbstractTemplate):  # type: ignore[misc]
+    class _Template(AbstractTemplate):
         def generic(self, args: Any, kws: Any) -> Any:
             lanes = next((arg for arg in args if isinstance(arg, Lanes)), None)
             others = [arg for arg in args if not isinstance(arg, Lanes)]

@@ -28,7 +28,8 @@ def fire(membrane: Tensor, firing: FiringSpec) -> Tensor:
     chosen = choose(requested(), membrane.device).backend
     if chosen == "reference":
         return reference.forward(membrane, firing.kind, firing.numbers)
-    return _kernel(membrane.contiguous(), int(firing.kind), firing.numbers, chosen)
+    spikes: Tensor = _kernel(membrane.contiguous(), int(firing.kind), firing.numbers, chosen)
+    return spikes
 
 
 def _fake(membrane: Tensor, kind: int, numbers: list[float], backend: str) -> Tensor:

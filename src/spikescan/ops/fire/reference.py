@@ -52,14 +52,14 @@ class _Fire(torch.autograd.Function):
         return spikes(membrane, kind, numbers)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[no-untyped-def,override]
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[no-untyped-def]
         (membrane,) = ctx.saved_tensors
         return grad * derivative(membrane, ctx.kind, ctx.numbers), None, None
 
 
 def fire(membrane: Tensor, kind: int, numbers: list[float]) -> Tensor:
     """The spikes of a membrane, with the surrogate gradient."""
-    return _Fire.apply(membrane, kind, numbers)  # type: ignore[no-any-return]
+    return _Fire.apply(membrane, kind, numbers)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def forward(membrane: Tensor, kind: int, numbers: list[float]) -> Tensor:

@@ -63,8 +63,9 @@ def _check(decay: Tensor, drive: Tensor, initial: Tensor | None) -> None:
             raise InputError(f"{op}: {name} is on {tensor.device} but drive is on {drive.device}; move one of them.")
     if drive.ndim < 1:
         raise InputError(f"{op}: drive is a scalar, expected [T, ...] with time first.")
-    for name, tensor, shape in (("decay", decay, drive.shape), ("initial", initial, drive.shape[1:])):
-        if tensor is not None and not _broadcasts(tensor.shape, shape):
+    for name, tensor in named.items():
+        shape = drive.shape[1:] if name == "initial" else drive.shape
+        if not _broadcasts(tensor.shape, shape):
             raise InputError(
                 f"{op}: {name} is {list(tensor.shape)}, which does not broadcast to {list(shape)} "
                 f"(drive is {list(drive.shape)}, time first)."
