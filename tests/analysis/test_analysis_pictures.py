@@ -36,28 +36,41 @@ def x():
     return 3.0 * torch.randn(T, 2, 3, generator=torch.Generator().manual_seed(0))
 
 
+def assert_can_be_shown(figure, theme):
+    assert isinstance(figure, Figure)
+    text = svg(figure)
+    assert ElementTree.fromstring(text).tag.endswith("svg")
+    assert theme.paper in text
+
+
 @pytest.mark.parametrize(("name", "theme"), [("dsn", DARK), ("lif", LIGHT), ("sliding_psn", LIGHT)])
-def test_every_picture_can_be_drawn_of_every_neuron(name, theme, x):
+def test_every_neuron_can_be_drawn(name, theme, x):
     model = MODELS[name]
     recording = record(model, x, lengths=torch.tensor([T, 20]))
-    layers = [partial(inside, name, layer, steps=20, sample=1) for name, layer in recording.layers.items()]
-    draws = [
-        partial(activity, recording),
-        partial(activity, recording, sample=1, image=torch.rand(5, 4), target=2),
-        *layers,
-        partial(demo, recording, measure_agreement(model, x)),
-        partial(firing_rates, measure_firing(model, x)),
+    assert_can_be_shown(activity(recording, theme=theme), theme)
+    assert_can_be_shown(demo(recording, measure_agreement(model, x), theme=theme), theme)
+    assert_can_be_shown(firing_rates(measure_firing(model, x), theme=theme), theme)
+    for layer in recording.layers.values():
+        assert_can_be_shown(inside(name, layer, steps=20, sample=1, theme=theme), theme)
+
+
+def test_an_image_is_drawn_beside_its_spikes(x):
+    figure = activity(record(MODELS["dsn"], x), sample=1, image=torch.rand(5, 4), target=2, theme=DARK)
+    assert_can_be_shown(figure, DARK)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
         partial(learning_curve, [1, 2], [0.5, 0.4], [0.6, 0.5], name="$loss$", best=2),
         partial(learning_curve, [1], [], [0.6], name="loss"),
         partial(rate_curves, [1, 2], {"first": [0.5, 0.4]}),
         partial(speed_curve, [1, 2], [1e6, 2e6]),
-    ]
-    for draw in draws:
-        figure = draw(theme=theme)
-        assert isinstance(figure, Figure)
-        text = svg(figure)
-        assert ElementTree.fromstring(text).tag.endswith("svg")
-        assert theme.paper in text
+    ],
+    ids=["learning", "one epoch", "rates", "speed"],
+)
+def test_curves_can_be_drawn(draw):
+    assert_can_be_shown(draw(theme=DARK), DARK)
 
 
 def test_a_raster_holds_every_spike_in_its_shade(x):

@@ -22,7 +22,17 @@ from spikescan.training.config import read_yaml
 
 def test_train_shows_epochs_and_fields_can_be_changed(recipe, tmp_path, capsys):
     folder = tmp_path / "run"
-    arguments = ["--epochs", "1", "--neuron.tau", "0.5", "--model.width=4", "--optimiser.lr", "1e-3", "--seed", "3"]
+    arguments = [
+        "--epochs",
+        "1",
+        "--neuron.recompute",
+        "true",
+        "--model.width=4",
+        "--optimiser.lr",
+        "1e-3",
+        "--seed",
+        "3",
+    ]
     assert main(["train", str(recipe), "--run", str(folder), *arguments]) == 0
     output = capsys.readouterr().out
     assert "epoch 1/1" in output
@@ -30,7 +40,7 @@ def test_train_shows_epochs_and_fields_can_be_changed(recipe, tmp_path, capsys):
     assert "neuron-steps/s" in output
     assert f"Run folder: {folder}" in output
     experiment = load_run(folder).experiment
-    assert experiment.neuron == {"name": "dsn", "initial_decay": [0.5, 0.9], "tau": 0.5}
+    assert experiment.neuron == {"name": "dsn", "initial_decay": [0.5, 0.9], "recompute": True}
     assert experiment.model == {"name": "mlp", "width": 4, "depth": 2}
     assert (experiment.epochs, experiment.seed, experiment.optimiser["lr"]) == (1, 3, 1e-3)
 
@@ -168,7 +178,15 @@ def test_report_writes_a_page(finished, tmp_path, capsys):
     assert (folder / "report.html").stat().st_size > 1000
 
 
-def test_demo_trains_checks_and_reports(recipe, tmp_path, capsys):
+def test_demo_trains_checks_and_reports(recipe, tmp_path, monkeypatch, capsys):
+    from spikescan.cli import demo
+
+    def report_run(run, *, agreement):
+        """Drawn for real by the test above."""
+        assert agreement.samples == 5
+        return run.folder / "report.html"
+
+    monkeypatch.setattr(demo, "report_run", report_run)
     assert main(["demo", "--recipe", str(recipe), "--run", str(tmp_path / "run"), "--samples", "5"]) == 0
     output = capsys.readouterr().out
     assert "step by step: 0 of 5 predictions differ" in output

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from law_cases import CASES, NEURONS, assert_same, assert_same_state, inputs, laid_out, lengths_for, normal
+from law_cases import CASES, NEURONS, STREAMABLE, assert_same, assert_same_state, inputs, laid_out, lengths_for, normal
 
 from spikescan.errors import InputError
 from spikescan.neurons.base import map_state
@@ -32,6 +32,30 @@ def test_padding_changes_nothing(case, data):
             its_y, its_state = module(alone)
             assert_same(y[:length, sample : sample + 1], its_y[:length], exact=case.exact, what=f"sample {sample}")
             assert not y[length:, sample].any(), f"sample {sample}: not zero beyond its {length} steps"
+            row = map_state(lambda tensor: tensor[sample : sample + 1], state)  # noqa: B023 (called at once)
+            assert_same_state(row, its_state, exact=case.exact)
+
+
+@pytest.mark.parametrize("case", STREAMABLE, ids=lambda case: case.name)
+@given(data=st.data())
+def test_padded_chunks_go_on(case, data):
+    """Each sample goes on from its own last valid step, so that samples stand at different ones in the next chunk."""
+    x = data.draw(inputs(case)).tensor(case.dtype)
+    chunks = x.split(max(1, data.draw(st.integers(0, len(x)))))
+    lengths = [data.draw(lengths_for(chunk)) for chunk in chunks]
+    module = case.module(x)
+    state = None
+    pieces = []
+    with torch.no_grad():
+        for chunk, valid in zip(chunks, lengths, strict=True):
+            y, state = module(chunk, state, valid)
+            pieces.append(y)
+        for sample in range(x.shape[1]):
+            ends = [int(valid[sample]) for valid in lengths]
+            whole = torch.cat([chunk[:end, sample : sample + 1] for chunk, end in zip(chunks, ends, strict=True)])
+            alone, its_state = module(whole)
+            joined = torch.cat([y[:end, sample : sample + 1] for y, end in zip(pieces, ends, strict=True)])
+            assert_same(joined, alone, exact=case.exact, what=f"sample {sample}")
             row = map_state(lambda tensor: tensor[sample : sample + 1], state)  # noqa: B023 (called at once)
             assert_same_state(row, its_state, exact=case.exact)
 

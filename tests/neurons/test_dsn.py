@@ -74,7 +74,9 @@ def test_it_carries_the_membrane_and_the_last_inputs() -> None:
 
 @pytest.mark.parametrize(("dtype", "rounding"), [(torch.float32, 2e-5), (torch.float64, 1e-12)])
 @pytest.mark.parametrize("size", [1.0, 1e4])
-def test_the_membrane_stays_in_the_hull_of_zero_and_its_inputs(size: float, dtype: torch.dtype, rounding: float) -> None:
+def test_the_membrane_stays_in_the_hull_of_zero_and_its_inputs(
+    size: float, dtype: torch.dtype, rounding: float
+) -> None:
     x = size * torch.randn(500, 3, 17, dtype=dtype)
     neuron = DSN(17, initial_decay=(0.6, 0.995)).to(dtype)
     assert_within_hull(membranes(neuron, x), x, rounding)
@@ -121,5 +123,6 @@ def test_a_decay_of_zero_replaces_and_of_one_keeps(weight: float, kept: float) -
     neuron = DSN(1, kernel_size=1)
     torch.nn.init.constant_(neuron.weight, weight)
     state = neuron.initial_state(torch.zeros(1, 1))._replace(membrane=torch.full((1, 1), 0.25))
-    _, after = neuron.step(torch.full((1, 1), 2.0), state)
+    with torch.no_grad():
+        _, after = neuron.step(torch.full((1, 1), 2.0), state)
     assert float(after.membrane) == pytest.approx(0.25 if kept else 2.0, abs=1e-6)

@@ -65,7 +65,7 @@ def test_psn_names_its_causal_relatives() -> None:
         PSN(6).step(torch.zeros(1, 3))
 
 
-@pytest.mark.parametrize("steps", [0, 5, 7])
+@pytest.mark.parametrize("steps", [5, 7])
 def test_psn_belongs_to_its_number_of_steps(steps: int) -> None:
     with pytest.raises(InputError, match=rf"PSN\(6\) was given {steps} time steps.*T = 6.*SlidingPSN"):
         PSN(6)(torch.zeros(steps, 1, 3))
@@ -73,11 +73,11 @@ def test_psn_belongs_to_its_number_of_steps(steps: int) -> None:
 
 def test_masked_psn_ends_with_its_matrix() -> None:
     neuron = MaskedPSN(6, 2)
-    with pytest.raises(InputError, match=r"was given 7 time steps, expected at most 6"):
+    with pytest.raises(InputError, match=r"MaskedPSN\(6, 2\).* 7.* 6.*SlidingPSN"):
         neuron(torch.zeros(7, 1, 3))
     _, state = neuron(torch.zeros(5, 1, 3))
     _, state = neuron.step(torch.zeros(1, 3), state)
-    with pytest.raises(InputError, match=r"has seen 6 steps and was given 1 more.*ends at 6"):
+    with pytest.raises(InputError, match=r"MaskedPSN\(6, 2\) has seen 6.*ends at 6.*SlidingPSN"):
         neuron.step(torch.zeros(1, 3), state)
 
 

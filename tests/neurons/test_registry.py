@@ -32,7 +32,10 @@ def test_an_order_is_at_most_the_number_of_steps() -> None:
     [
         (lambda: create_neuron("dns", 3), "no neuron 'dns'.*Did you mean 'dsn'"),
         (lambda: create_neuron("mask_psn", 3), "Did you mean 'masked_psn'"),
-        (lambda: create_neuron("dsn", 3, options={"kernel_sise": 4}), "no option 'kernel_sise'.*Did you mean 'kernel_size'"),
+        (
+            lambda: create_neuron("dsn", 3, options={"kernel_sise": 4}),
+            "no option 'kernel_sise'.*Did you mean 'kernel_size'",
+        ),
         (lambda: create_neuron("dsn", 3, options={"firing": "ternary"}), "no firing 'ternary'.*integer"),
         (lambda: create_neuron("psn", 3), "'psn' is bound to a number of time steps; pass time_steps"),
     ],

@@ -77,7 +77,6 @@ def gradcheck(case: Case, backend: str) -> None:
         )
 
 
-
 # A call of every op, of two or more parts for the threads, [T, B, C] = [64, 3, 331]; the last group of neurons is not whole.
 LARGE = {
     "linear_recurrence": lambda dtype: _gpu_support.linear_recurrence(64, 993, dtype),
@@ -91,7 +90,9 @@ LARGE = {
 SMALL = {
     "linear_recurrence": lambda dtype: _gpu_support.linear_recurrence(5, 3, dtype),
     "dynamic_decay": lambda dtype: _gpu_support.dynamic_decay((5, 2, 3), dtype, Kind.INTEGER, lengths=True),
-    "leaky_integration": lambda dtype: _gpu_support.leaky_integration((5, 2, 3), dtype, Kind.ATAN, Reset.SOFT, lengths=True),
+    "leaky_integration": lambda dtype: _gpu_support.leaky_integration(
+        (5, 2, 3), dtype, Kind.ATAN, Reset.SOFT, lengths=True
+    ),
     "causal_conv": lambda dtype: _gpu_support.causal_conv((5, 2, 3), dtype, Kind.ATAN, lengths=True),
     "time_mixing": lambda dtype: _gpu_support.time_mixing(4, (5, 6), dtype, Kind.ATAN),
     "fire": lambda dtype: _gpu_support.fire((5, 6), dtype, Kind.ATAN),

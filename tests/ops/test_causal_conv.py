@@ -42,9 +42,7 @@ def test_takes_any_layout(shared: bool, layout: str) -> None:
 @pytest.mark.parametrize("lengths", [False, True])
 @pytest.mark.parametrize("shared", [False, True])
 def test_gradients_are_those_of_finite_differences(shared: bool, lengths: bool, backend: str) -> None:
-    case = cases.causal_conv(
-        (5, 2, 3), torch.float64, Kind.IDENTITY, k=3, dilation=2, shared=shared, lengths=lengths
-    )
+    case = cases.causal_conv((5, 2, 3), torch.float64, Kind.IDENTITY, k=3, dilation=2, shared=shared, lengths=lengths)
     gradcheck(case, backend)
 
 

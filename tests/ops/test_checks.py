@@ -84,7 +84,14 @@ def test_a_parameter_elsewhere(op: str, argument: str) -> None:
 def test_a_parameter_of_another_size(op: str, argument: str) -> None:
     size = SMALL[op](torch.float32).inputs[argument].shape[0]
     changed = "bias" if op == "time_mixing" else argument
-    refused(op, argument, one_more, f"{changed} is [{size + (changed == argument)}", "expected", f"[{size + (changed != argument)}")
+    refused(
+        op,
+        argument,
+        one_more,
+        f"{changed} is [{size + (changed == argument)}",
+        "expected",
+        f"[{size + (changed != argument)}",
+    )
 
 
 @NOT_CHECKED_YET

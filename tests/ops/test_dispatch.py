@@ -69,7 +69,11 @@ def test_the_report_has_a_row_for_every_op() -> None:
 def test_the_environment_chooses(name: str, says: str) -> None:
     code = "import spikescan; print(spikescan.backend_report())"
     run = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | {"SPIKESCAN_BACKEND": name}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        env=os.environ | {"SPIKESCAN_BACKEND": name},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert says in run.stdout + run.stderr
     assert (run.returncode == 0) == (name == "reference")

@@ -29,7 +29,8 @@ def test_equals_the_reference_over_a_thousand_steps() -> None:
 
 # The power of the gate is squared where 1 / tau is a power of two, and of a logarithm where it is not.
 @pytest.mark.parametrize(
-    ("k", "tau", "dtype"), [(1, 0.25, torch.float32), (2, 1.0, torch.float32), (4, 0.3, torch.float32), (4, 0.3, torch.float64)]
+    ("k", "tau", "dtype"),
+    [(1, 0.25, torch.float32), (2, 1.0, torch.float32), (4, 0.3, torch.float32), (4, 0.3, torch.float64)],
 )
 def test_every_kernel_size_and_power(k: int, tau: float, dtype: torch.dtype) -> None:
     check(cases.dynamic_decay((7, 3, 5), dtype, Kind.ATAN, k=k, tau=tau, lengths=True))

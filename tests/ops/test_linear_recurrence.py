@@ -17,7 +17,9 @@ def recurrence(shape: tuple[int, ...], decay: str, dtype: torch.dtype, size: flo
     """Decays of absolute value below `size`, of one of the shapes that broadcast to the drive's."""
     random = Random("cpu", dtype)
     T, *rest = shape
-    decays = random(*{"full": shape, "channel": (rest[0], *[1] * len(rest[1:])), "scalar": (), "time": (T, *[1] * len(rest))}[decay])
+    decays = random(
+        *{"full": shape, "channel": (rest[0], *[1] * len(rest[1:])), "scalar": (), "time": (T, *[1] * len(rest))}[decay]
+    )
     inputs = {"decay": size * decays / (1.0 + decays.abs()), "drive": random(*shape), "initial": random(*rest)}
     return Case(ops.linear_recurrence, inputs, ("states", "final"))
 
@@ -74,6 +76,8 @@ def test_without_an_initial_state_it_starts_at_zero() -> None:
 
 
 def test_half_precision_carries_a_float32_state() -> None:
-    states, final = ops.linear_recurrence(torch.ones(3, dtype=torch.bfloat16), torch.ones(1000, 3, dtype=torch.bfloat16))
+    states, final = ops.linear_recurrence(
+        torch.ones(3, dtype=torch.bfloat16), torch.ones(1000, 3, dtype=torch.bfloat16)
+    )
     assert (states.dtype, final.dtype) == (torch.bfloat16, torch.float32)
     assert torch.equal(final, torch.full((3,), 1000.0))  # in bfloat16 the sum would stand still at 256

@@ -49,7 +49,9 @@ def error_in_units(actual: np.ndarray, expected: np.ndarray) -> np.ndarray:
 def x(request: pytest.FixtureRequest) -> np.ndarray:
     """Dense where functions bend, to the ends of the range that they hold; no whole number of vectors."""
     random = np.random.default_rng(0)
-    return np.concatenate([random.uniform(-2, 2, 5003), random.uniform(-80, 80, 5003), [0.0, 0.5, -0.5]]).astype(request.param)
+    return np.concatenate([random.uniform(-2, 2, 5003), random.uniform(-80, 80, 5003), [0.0, 0.5, -0.5]]).astype(
+        request.param
+    )
 
 
 def test_exp2_is_within_two_units(x: np.ndarray) -> None:

@@ -13,7 +13,8 @@ pytestmark = pytest.mark.usefixtures("poisoned")
 
 @pytest.mark.parametrize("dtype", REAL)
 @pytest.mark.parametrize(
-    ("steps", "shape"), [(7, (7, 2, 3)), (1, (63, 5)), (17, (0, 3)), (0, (5, 3)), (5, (3, 0)), (66, (33, 65)), (4, (127,))]
+    ("steps", "shape"),
+    [(7, (7, 2, 3)), (1, (63, 5)), (17, (0, 3)), (0, (5, 3)), (5, (3, 0)), (66, (33, 65)), (4, (127,))],
 )
 def test_equals_the_reference(steps: int, shape: tuple[int, ...], dtype: torch.dtype) -> None:
     check(cases.time_mixing(steps, shape, dtype, Kind.ATAN))

@@ -131,7 +131,7 @@ def test_the_test_split_is_not_looked_at(experiment, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "64-true"])
 def test_other_precisions(experiment, tmp_path, precision):
-    end = run(replace(experiment, epochs=1, precision=precision), tmp_path)[-1]
+    end = run(replace(experiment, neuron={"name": "lif"}, epochs=1, precision=precision), tmp_path)[-1]
     assert math.isfinite(end.metrics["validation_loss"])
 
 

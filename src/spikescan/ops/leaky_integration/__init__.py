@@ -69,11 +69,12 @@ def leaky_integration(
     flat = flatten_space(x)
     dtype = compute_dtype(x)
     v0 = flat.new_zeros(flat.shape[1:], dtype=dtype) if membrane is None else membrane.reshape(flat.shape[1:])
-    tensors: Any = (flat, decay.to(dtype).contiguous(), gain.to(dtype).contiguous(), v0.contiguous())
-    options: Any = (lengths, int(reset), detach_reset, int(firing.kind), firing.numbers)
+    tensors = (flat, decay.to(dtype).contiguous(), gain.to(dtype).contiguous(), v0.contiguous())
+    options = (lengths, int(reset), detach_reset, int(firing.kind), firing.numbers)
     chosen = choose(requested(), x.device).backend
     if chosen == "reference":
-        spikes, v, _ = reference.forward(*tensors, *options, keep=False)
+        call: Any = reference.forward
+        spikes, v, _ = call(*tensors, *options, False)
     else:
         keep = torch.is_grad_enabled() and not recompute and any(t.requires_grad for t in tensors)
         spikes, v, _ = _kernel(*tensors, *options, keep, chosen)
