@@ -21,8 +21,15 @@ TOLERANCE = {
 }
 REAL = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 
-# [T, B, C, *]: empty in each axis, one step, a rest after whole vectors, one and several axes of space.
-SHAPES = [(0, 2, 3), (1, 1, 1), (2, 3, 17), (63, 2, 3, 5), (127, 2, 33), (7, 0, 3), (5, 2, 0), (5, 2, 3, 2, 2)]
+# One of each way through a kernel; the other surrogates differ only in what `fire` tests. Each is compiled by itself.
+KINDS = (Kind.IDENTITY, Kind.INTEGER, Kind.ATAN, Kind.MULTI_GAUSSIAN)
+
+# [T, B, C, *]: empty in each axis, one step, a rest after whole vectors, one and several axes of space; the last two are
+# several blocks of neurons and tiles of time, narrow and wide.
+SHAPES = [
+    (0, 2, 3), (1, 1, 1), (2, 3, 17), (63, 2, 3, 5), (127, 2, 33), (7, 0, 3), (5, 2, 0), (5, 2, 3, 2, 2),
+    (66, 2, 600), (6, 3, 1400),
+]  # fmt: skip
 LAYOUTS = ["transposed", "strided"]
 
 

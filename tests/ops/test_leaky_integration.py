@@ -3,10 +3,10 @@
 import _gpu_support as cases
 import pytest
 import torch
-from _support import LAYOUTS, REAL, SHAPES, check, gradcheck, laid_out
+from _support import KINDS, LAYOUTS, REAL, SHAPES, check, gradcheck, laid_out
 
 from spikescan import ops
-from spikescan.ops import FiringSpec, Kind, Reset
+from spikescan.ops import FiringSpec, Kind, Reset, _tiling
 
 pytestmark = pytest.mark.usefixtures("poisoned")
 
@@ -25,14 +25,20 @@ NO_SPIKES = pytest.param(Reset.HARD, Kind.IDENTITY, marks=pytest.mark.xfail(reas
 @pytest.mark.parametrize("detach", [True, False])
 @pytest.mark.parametrize(
     ("reset", "kind"),
-    [NO_SPIKES if (reset, kind) == (Reset.HARD, Kind.IDENTITY) else (reset, kind) for reset in Reset for kind in Kind],
+    [NO_SPIKES if (reset, kind) == (Reset.HARD, Kind.IDENTITY) else (reset, kind) for reset in Reset for kind in KINDS],
 )
 def test_every_reset_and_firing(reset: Reset, kind: Kind, detach: bool) -> None:
     check(cases.leaky_integration((9, 3, 17), torch.float32, kind, reset, detach_reset=detach, lengths=True))
 
 
 def test_equals_the_reference_over_a_thousand_steps() -> None:
-    check(cases.leaky_integration((1000, 1, 3), torch.float32, Kind.SIGMOID, Reset.HARD))
+    check(cases.leaky_integration((1000, 1, 3), torch.float32, Kind.ATAN, Reset.HARD))
+
+
+@pytest.mark.parametrize("lengths", [False, True])
+def test_what_is_written_past_the_cache(lengths: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_tiling, "_PAST_CACHE", 0)
+    check(cases.leaky_integration((9, 4, 16), torch.float32, Kind.ATAN, Reset.SOFT, lengths=lengths))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

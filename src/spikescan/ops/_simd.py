@@ -31,6 +31,7 @@ from numba.extending import lower_builtin, overload, register_model
 from spikescan.ops._compile import inline, intrinsic
 
 BYTES = 128
+AHEAD = 256
 LOG2_E = 1.4426950408889634
 
 _ELEMENT = {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.boolean: ir.IntType(1)}
@@ -454,6 +455,17 @@ def full(context: Any, number: Any, lanes: Any) -> Any:
         return Scalar(builder, args[0]).over(context.get_value_type(result))
 
     return result(number, lanes), generate
+
+
+@inline
+def further(slot, size, jump):
+    """How far away lies what a sweep needs `AHEAD` neurons later, from neuron `slot` of a block of `size`.
+
+    Within the block that many neurons on; at its end at the start of the next tile, which lies `jump` away. Asking there for
+    the same neurons of the next tile, as one would first think, puts too many lines into the same sets of the cache where the
+    size of a step is a multiple of a page.
+    """
+    return AHEAD if slot + AHEAD < size else jump + AHEAD - size
 
 
 @inline

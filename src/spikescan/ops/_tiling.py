@@ -4,6 +4,7 @@ from torch import Tensor
 
 __all__ = ["is_past_cache", "tiling"]
 
+
 _PAGE = 4096
 # Larger than what stays in a cache until the next layer reads it.
 _PAST_CACHE = 1 << 24
@@ -17,7 +18,7 @@ def tiling(neurons: int, itemsize: int) -> tuple[int, int]:
     follow. A small step lies in few pages anyway: a long tile keeps the state in registers longer.
     """
     page = _PAGE // itemsize
-    return (2 * page, 4) if neurons >= 4 * page else (page, 64)
+    return (2 * page, 8) if neurons >= 4 * page else (page, 64)
 
 
 def is_past_cache(neurons: int, *written: Tensor) -> bool:

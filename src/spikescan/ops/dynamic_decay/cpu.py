@@ -25,6 +25,7 @@ from spikescan.ops._simd import (
     dynamic_gate,
     fma,
     full,
+    further,
     load,
     load_at,
     load_rows,
@@ -67,14 +68,13 @@ def _table(weight_at, bias_at, k, channels, space, period, like):
 @inline
 def _forward_tile(
     x, table, window, limits, spikes, membranes, carried,
-    n, slot, column, first, last, neurons, period, taps, exponent, squarings, kind, level, keep, past_cache, group,
+    n, slot, column, ahead, first, last, neurons, period, taps, exponent, squarings, kind, level, keep, past_cache, group,
 ):  # fmt: skip
     weight = load_rows(table, column, period, taps, group)
     bias = load(table, len(taps) * period + column, group)
     h = load(carried, slot, group)
     masked = limits.size > 0
     limit = load(limits, n, group) if masked else h
-    ahead = (last - first) * neurons  # the same neurons in the tile after this one
     seen = weight
     for i in range(len(taps)):
         seen = pushed(seen, load_at(x, window, first - len(taps) + i, neurons, n, group))
@@ -119,14 +119,15 @@ def _forward(
             column = start % period
             for n in range(start, stop, step):
                 slot = n - start
+                ahead = further(slot, stop - start, tile * neurons)
                 if stop - n >= step:
                     _forward_tile(
-                        x, table, window, limits, spikes, membranes, carried, n, slot, column, first, last, neurons,
+                        x, table, window, limits, spikes, membranes, carried, n, slot, column, ahead, first, last, neurons,
                         period, taps, exponent, squarings, kind, level, keep, past_cache, whole(x),
                     )  # fmt: skip
                 else:
                     _forward_tile(
-                        x, table, window, limits, spikes, membranes, carried, n, slot, column, first, last, neurons,
+                        x, table, window, limits, spikes, membranes, carried, n, slot, column, ahead, first, last, neurons,
                         period, taps, exponent, squarings, kind, level, keep, past_cache, part(x, stop - n),
                     )  # fmt: skip
                 column += step
@@ -138,7 +139,8 @@ def _forward(
 @inline
 def _backward_tile(
     x, table, membrane, window, membranes, limits, grad_spikes, grad_x, carried, sums,
-    n, slot, column, first, last, neurons, period, block, taps, exponent, squarings, kind, level, a, b, c, past_cache, group,
+    n, slot, column, ahead, first, last, neurons, period, block, taps, exponent, squarings,
+    kind, level, a, b, c, past_cache, group,
 ):  # fmt: skip
     k = len(taps)
     weight = load_rows(table, column, period, taps, group)
@@ -151,7 +153,6 @@ def _backward_tile(
     masked = limits.size > 0
     limit = load(limits, n, group) if masked else d
     zero = full(0.0, d)
-    ahead = (last - first + len(taps)) * neurons  # what is loaded first in the tile before this one
     unseen = weight  # the window, newest first
     for i in range(k):
         unseen = pushed(unseen, load_at(x, window, last - 1 - i, neurons, n, group))
@@ -163,9 +164,9 @@ def _backward_tile(
         decay, leak, rest = dynamic_gate(dot(weight, seen, bias), exponent, squarings)
         inputs = unseen[0]
         g = load(grad_spikes, at, group)
-        prefetch(x, at - ahead, group)
-        prefetch(membranes, at - ahead, group)
-        prefetch(grad_spikes, at - ahead, group)
+        prefetch(x, at + ahead, group)
+        prefetch(membranes, at + ahead, group)
+        prefetch(grad_spikes, at + ahead, group)
         if masked:
             g = select(limit > t, g, zero)
         d = d + through(g, h, kind, level, a, b, c)
@@ -208,28 +209,30 @@ def _backward(
     totals = row(totals_at, (k + 1) * period, like)
     table = _table(weight_at, bias_at, k, channels, space, period, like)
     step = BYTES // x.itemsize
-    carried = np.zeros(k * block, x.dtype)
+    carried = np.empty(k * block, x.dtype)
+    sums = np.empty((k + 1) * block, x.dtype)
     for start in range(low, high, block):
         stop = min(start + block, high)
         size = stop - start
         carried[:size] = grad_final[start:stop]
         carried[block:] = 0.0
-        sums = np.zeros((k + 1) * block, x.dtype)
+        sums[:] = 0.0
         for last in range(steps, 0, -tile):
             first = max(last - tile, 0)
             column = start % period
             for n in range(start, stop, step):
                 slot = n - start
+                ahead = further(slot, stop - start, -tile * neurons)
                 if stop - n >= step:
                     _backward_tile(
                         x, table, membrane, window, membranes, limits, grad_spikes, grad_x, carried, sums,
-                        n, slot, column, first, last, neurons, period, block, taps, exponent, squarings,
+                        n, slot, column, ahead, first, last, neurons, period, block, taps, exponent, squarings,
                         kind, level, a, b, c, past_cache, whole(x),
                     )  # fmt: skip
                 else:
                     _backward_tile(
                         x, table, membrane, window, membranes, limits, grad_spikes, grad_x, carried, sums,
-                        n, slot, column, first, last, neurons, period, block, taps, exponent, squarings,
+                        n, slot, column, ahead, first, last, neurons, period, block, taps, exponent, squarings,
                         kind, level, a, b, c, past_cache, part(x, stop - n),
                     )  # fmt: skip
                 column += step

@@ -12,6 +12,7 @@ from spikescan.ops._simd import (
     add_columns,
     fma,
     full,
+    further,
     load,
     part,
     prefetch,
@@ -62,14 +63,13 @@ def _table(decay_at, gain_at, channels, space, period, like):
 @inline
 def _forward_tile(
     x, table, limits, spikes, charges, carried,
-    n, slot, column, first, last, neurons, period, reset, unit, kind, level, keep, past_cache, group,
+    n, slot, column, ahead, first, last, neurons, period, reset, unit, kind, level, keep, past_cache, group,
 ):  # fmt: skip
     decay = load(table, column, group)
     gain = load(table, period + column, group)
     v = load(carried, slot, group)
     masked = limits.size > 0
     limit = load(limits, n, group) if masked else v
-    ahead = (last - first) * neurons  # the same neurons in the tile after this one
     for t in range(first, last):
         at = t * neurons + n
         inputs = load(x, at, group)
@@ -107,14 +107,15 @@ def _forward(
             last = min(first + tile, steps)
             column = start % period
             for n in range(start, stop, step):
+                ahead = further(n - start, stop - start, tile * neurons)
                 if stop - n >= step:
                     _forward_tile(
-                        x, table, limits, spikes, charges, carried, n, n - start, column, first, last, neurons, period,
+                        x, table, limits, spikes, charges, carried, n, n - start, column, ahead, first, last, neurons, period,
                         reset, unit, kind, level, keep, past_cache, whole(x),
                     )  # fmt: skip
                 else:
                     _forward_tile(
-                        x, table, limits, spikes, charges, carried, n, n - start, column, first, last, neurons, period,
+                        x, table, limits, spikes, charges, carried, n, n - start, column, ahead, first, last, neurons, period,
                         reset, unit, kind, level, keep, past_cache, part(x, stop - n),
                     )  # fmt: skip
                 column += step
@@ -135,7 +136,7 @@ def _before(charges, membrane, t, at, n, neurons, reset, unit, kind, level, grou
 
 @inline
 def _backward_tile(
-    x, table, membrane, charges, limits, grad_spikes, grad_x, carried, sums, n, slot, column, first, last, neurons,
+    x, table, membrane, charges, limits, grad_spikes, grad_x, carried, sums, n, slot, column, ahead, first, last, neurons,
     period, block, reset, unit, detached, kind, level, a, b, c, past_cache, group,
 ):  # fmt: skip
     decay = load(table, column, group)
@@ -146,15 +147,14 @@ def _backward_tile(
     masked = limits.size > 0
     limit = load(limits, n, group) if masked else d
     zero = full(0.0, d)
-    ahead = (last - first + 1) * neurons  # what is loaded first in the tile before this one
     h = load(charges, (last - 1) * neurons + n, group)
     for t in range(last - 1, first - 1, -1):
         at = t * neurons + n
         s = fire(h, kind, level)
         of_spikes = load(grad_spikes, at, group)
-        prefetch(grad_spikes, at - ahead, group)
-        prefetch(charges, at - ahead, group)
-        prefetch(x, at - ahead, group)
+        prefetch(grad_spikes, at + ahead, group)
+        prefetch(charges, at + ahead, group)
+        prefetch(x, at + ahead, group)
         of_charge = d
         if reset == SOFT:
             if not detached:
@@ -202,14 +202,15 @@ def _backward(
             first = max(last - tile, 0)
             column = start % period
             for n in range(start, stop, step):
+                ahead = further(n - start, stop - start, -tile * neurons)
                 if stop - n >= step:
                     _backward_tile(
-                        x, table, membrane, charges, limits, grad_spikes, grad_x, carried, sums, n, n - start, column,
+                        x, table, membrane, charges, limits, grad_spikes, grad_x, carried, sums, n, n - start, column, ahead,
                         first, last, neurons, period, block, reset, unit, detached, kind, level, a, b, c, past_cache, whole(x),
                     )  # fmt: skip
                 else:
                     _backward_tile(
-                        x, table, membrane, charges, limits, grad_spikes, grad_x, carried, sums, n, n - start, column,
+                        x, table, membrane, charges, limits, grad_spikes, grad_x, carried, sums, n, n - start, column, ahead,
                         first, last, neurons, period, block, reset, unit, detached, kind, level, a, b, c, past_cache,
                         part(x, stop - n),
                     )  # fmt: skip
