@@ -25,6 +25,7 @@ from spikescan.training.evaluation import Evaluation, evaluate
 from spikescan.training.events import EpochEnd, Event
 from spikescan.training.metrics import read_metrics, write_metrics, write_tensorboard
 from spikescan.training.run import check_new_folder, check_same_experiment, start_folder
+from spikescan.training.statistics import refresh_statistics
 
 __all__ = ["launch_fabric", "train"]
 
@@ -83,6 +84,7 @@ def train(experiment: Experiment, folder: Path, *, resume: bool = False) -> Iter
     )
     while index.epoch < experiment.epochs and not _is_stale(index, experiment.patience):
         trained = yield from run_epoch(learner, index.epoch + 1)
+        refresh_statistics(network, dataset.train, experiment.batch_size, experiment.seed, fabric.device)
         validated = evaluate(fabric, model, task, dataset.validation, experiment.batch_size)
         index = _advance(index, learner.steps, validated.score)
         rows.append(_row(index, task, trained, validated))
