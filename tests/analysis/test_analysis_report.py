@@ -264,3 +264,12 @@ def test_the_example_is_the_sample_asked_for(model, tmp_path):
     assert example.target == 3
     with pytest.raises(InputError, match="sample is 5, but the test split of tiny has samples 0 to 4"):
         find(run, sample=5)
+
+
+def test_a_model_left_in_training_mode_is_scored_in_evaluation_mode(tmp_path):
+    model = Sequential(nn.BatchNorm1d(28), nn.Linear(28, 10))
+    run = run_of(model, tmp_path)
+    expected = find(run).test
+    model.train()
+    assert find(run).test == expected
+    assert model.training

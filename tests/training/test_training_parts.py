@@ -116,6 +116,14 @@ def test_evaluation_does_not_depend_on_the_batches():
     assert Dataset("x", 2, split, split, split).time_steps == 4
 
 
+def test_evaluation_leaves_an_evaluated_network_in_evaluation_mode():
+    split = Split(torch.randn(4, 3, 3), torch.zeros(4, dtype=torch.int64))
+    network = Sequential(nn.Linear(3, 2), RateReadout()).eval()
+    fabric = launch_fabric(Experiment(accelerator="cpu"))
+    evaluate(fabric, fabric.setup_module(network), Classification(), split, 4)
+    assert not network.training
+
+
 @pytest.mark.parametrize("world", [1, 2, 3, 5])
 def test_processes_share_every_batch_without_overlap(world):
     order = torch.randperm(13)

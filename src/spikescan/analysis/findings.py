@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spikescan.analysis._watch import evaluating
 from spikescan.analysis.agreement import Agreement, measure_agreement
 from spikescan.analysis.latency import Latency, measure_latency
 from spikescan.analysis.recording import FiringRate, Recording, measure_firing, record
@@ -115,7 +116,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 def _score(run: Run, split: Split, batch_size: int = 100) -> Score:
     total = 0.0
-    with torch.no_grad():
+    with torch.no_grad(), evaluating(run.model):
         for start in range(0, len(split), batch_size):
             batch = split.batch(slice(start, start + batch_size))
             output, _ = run.model(batch.inputs, None, batch.lengths)

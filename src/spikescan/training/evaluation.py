@@ -69,7 +69,7 @@ def evaluate(fabric: Fabric, model: nn.Module, task: Task, split: Split, batch_s
     """
     meter = NeuronMeter()
     sums = torch.zeros(2, device=fabric.device)
-    was_training = model.training
+    was_training = bare(model).training  # what fabric wraps around the network starts in training mode
     model.eval()
     with torch.no_grad(), measure(bare(model), meter):
         for share in shares(torch.arange(len(split)), batch_size, fabric.global_rank, fabric.world_size):
