@@ -150,8 +150,15 @@ def test_gate_is_exact_where_the_decay_nears_one(tau: float) -> None:
 
 
 @pytest.mark.parametrize("detach", [True, False])
-@pytest.mark.parametrize("kind", [Kind.INTEGER, Kind.ATAN, Kind.IDENTITY])
-@pytest.mark.parametrize("reset", Reset)
+@pytest.mark.parametrize(
+    ("reset", "kind"),
+    [
+        (reset, kind)
+        for reset in Reset
+        for kind in (Kind.INTEGER, Kind.ATAN, Kind.IDENTITY)
+        if (reset, kind) != (Reset.HARD, Kind.IDENTITY)  # refused: no spikes to reset by
+    ],
+)
 def test_leaky_integration_of_every_reset(reset: Reset, kind: Kind, detach: bool) -> None:
     case = support.leaky_integration((7, 3, 3, 2), F32, kind, reset, detach_reset=detach, lengths=True, device=DEVICE)
     support.check(case)

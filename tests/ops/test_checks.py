@@ -51,8 +51,6 @@ STATES = [
     ("causal_conv", "window"),
 ]
 SEQUENCES = ["dynamic_decay", "leaky_integration", "causal_conv"]
-NOT_CHECKED_YET = pytest.mark.xfail(reason="bug: parameters' dtypes are not checked; the imaginary part is dropped")
-CRASHES = pytest.mark.xfail(run=False, reason="bug: the device of the bias is not checked; the process crashes")
 
 
 def refused(op: str, argument: str, change: Change, *said: str) -> None:
@@ -74,7 +72,7 @@ def test_a_sequence_of_another_rank_channels_or_dtype(op: str) -> None:
 
 @pytest.mark.parametrize(
     ("op", "argument"),
-    [pytest.param(*each, marks=CRASHES) if each == ("causal_conv", "bias") else each for each in PARAMETERS],
+    PARAMETERS,
 )
 def test_a_parameter_elsewhere(op: str, argument: str) -> None:
     refused(op, argument, elsewhere, f"{argument} is on meta", "is on cpu")
@@ -94,7 +92,6 @@ def test_a_parameter_of_another_size(op: str, argument: str) -> None:
     )
 
 
-@NOT_CHECKED_YET
 @pytest.mark.filterwarnings("ignore:Casting complex values")
 @pytest.mark.parametrize(("op", "argument"), PARAMETERS)
 def test_a_complex_parameter(op: str, argument: str) -> None:

@@ -6,6 +6,7 @@ import torch
 from _support import KINDS, LAYOUTS, REAL, SHAPES, check, gradcheck, laid_out
 
 from spikescan import ops
+from spikescan.errors import InputError
 from spikescan.ops import FiringSpec, Kind, Reset, _tiling
 
 pytestmark = pytest.mark.usefixtures("poisoned")
@@ -18,15 +19,12 @@ def test_equals_the_reference(shape: tuple[int, ...], lengths: bool, dtype: torc
     check(cases.leaky_integration(shape, dtype, Kind.ATAN, Reset.SOFT, lengths=lengths, detach_reset=False))
 
 
-# A hard reset of what is not a spike has no meaning yet: the backends differ.
-NO_SPIKES = pytest.param(Reset.HARD, Kind.IDENTITY, marks=pytest.mark.xfail(reason="no spikes to reset by"))
+# A hard reset of what is not a spike has no meaning; it is refused below.
+PAIRS = [(reset, kind) for reset in Reset for kind in KINDS if (reset, kind) != (Reset.HARD, Kind.IDENTITY)]
 
 
 @pytest.mark.parametrize("detach", [True, False])
-@pytest.mark.parametrize(
-    ("reset", "kind"),
-    [NO_SPIKES if (reset, kind) == (Reset.HARD, Kind.IDENTITY) else (reset, kind) for reset in Reset for kind in KINDS],
-)
+@pytest.mark.parametrize(("reset", "kind"), PAIRS)
 def test_every_reset_and_firing(reset: Reset, kind: Kind, detach: bool) -> None:
     check(cases.leaky_integration((9, 3, 17), torch.float32, kind, reset, detach_reset=detach, lengths=True))
 
@@ -91,3 +89,9 @@ def test_large_input_has_finite_gradients(reset: Reset) -> None:
     case.inputs["x"] *= 1e4
     for name, value in cases.evaluate(case, "cpu", case.inputs).items():
         assert value.isfinite().all(), name
+
+
+def test_a_hard_reset_without_spikes_is_refused() -> None:
+    one = torch.ones(3)
+    with pytest.raises(InputError, match="hard reset needs spikes"):
+        ops.leaky_integration(torch.zeros(2, 1, 3), one, one, firing=FiringSpec(Kind.IDENTITY), reset=Reset.HARD)

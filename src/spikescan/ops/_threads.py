@@ -6,7 +6,7 @@ Ours is: a kernel takes a range of neurons, each thread runs one part of it, and
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import torch
 
@@ -34,25 +34,28 @@ def _executor() -> ThreadPoolExecutor:
     return _pool
 
 
-def spread(run: Callable[[int, int, int], None], neurons: int, steps: int, grain: int) -> None:
-    """Call ``run(part, low, high)`` on ranges that together cover the neurons, on up to `torch.get_num_threads()` threads.
-
-    Ranges begin at multiples of `grain`. `steps` is the length of the sweep: with `neurons` it says how much work there is.
-    """
-    threads = parts(neurons, steps, grain)
-    if threads == 1:
-        run(0, 0, neurons)
-        return
-    groups = -(-neurons // grain)
-    bounds = [min(groups * i // threads * grain, neurons) for i in range(threads + 1)]
-    others = [_executor().submit(run, i, bounds[i], bounds[i + 1]) for i in range(1, threads)]
-    run(0, bounds[0], bounds[1])
-    for other in others:
-        other.result()
-
-
 def parts(neurons: int, steps: int, grain: int) -> int:
-    """The number of ranges that `spread` makes of the same arguments."""
+    """How many threads share `neurons` in groups of `grain`, up to `torch.get_num_threads()`; `steps` each is the work."""
     if neurons * steps < MINIMUM_WORK:
         return 1
     return max(1, min(torch.get_num_threads(), -(-neurons // grain)))
+
+
+def spread(run: Callable[[int, int, int], None], neurons: int, grain: int, count: int) -> None:
+    """Call ``run(part, low, high)`` on `count` ranges that together cover the neurons, each on a thread of its own.
+
+    Ranges begin at multiples of `grain`. `count` comes from `parts`, once: another thread may change torch's number.
+    """
+    if count == 1:
+        run(0, 0, neurons)
+        return
+    groups = -(-neurons // grain)
+    bounds = [min(groups * i // count * grain, neurons) for i in range(count + 1)]
+    others = [_executor().submit(run, i, bounds[i], bounds[i + 1]) for i in range(1, count)]
+    try:
+        run(0, bounds[0], bounds[1])
+    finally:
+        # The others write into tensors that die with the caller, so it waits for them whatever happened here.
+        wait(others)
+    for other in others:
+        other.result()

@@ -40,7 +40,7 @@ def refresh_statistics(model: Temporal, split: Split, batch_size: int, seed: int
             norm.reset_running_stats()
             norm.momentum = None  # a plain average over all batches
             norm.train()
-        for indices in order.split(batch_size):
+        for indices in torch.split(order, batch_size):
             if len(indices) > 1 or len(order) == 1:
                 batch = plain.batch(indices).to(device)
                 model(batch.inputs, None, batch.lengths)

@@ -6,7 +6,15 @@ import torch
 from torch import Tensor
 
 from spikescan.errors import InputError
-from spikescan.ops._checks import check_lengths, check_sequence, check_shape, check_state, compute_dtype, flatten_space
+from spikescan.ops._checks import (
+    check_floating,
+    check_lengths,
+    check_sequence,
+    check_shape,
+    check_state,
+    compute_dtype,
+    flatten_space,
+)
 from spikescan.ops._dispatch import choose, load, requested
 from spikescan.ops._firing import IDENTITY, FiringSpec
 from spikescan.ops._register import register
@@ -51,11 +59,15 @@ def causal_conv(
     """
     op = "causal_conv"
     check_sequence(op, x)
+    check_floating(op, "weight", weight)
     C = x.shape[2]
     if weight.ndim not in (1, 2) or weight.shape[-1] < 1 or (weight.ndim == 2 and weight.shape[0] != C):
         raise InputError(f"{op}: weight is {list(weight.shape)}, expected [k] or [{C}, k] with k >= 1.")
     if bias is not None and tuple(bias.shape) not in ((), (C,)):
         raise InputError(f"{op}: bias is {list(bias.shape)}, expected a scalar or [{C}].")
+    if bias is not None:
+        check_floating(op, "bias", bias)
+        check_shape(op, "bias", bias, tuple(bias.shape), x, "a scalar or C")
     if dilation < 1:
         raise InputError(f"{op}: dilation is {dilation}, expected at least 1.")
     check_shape(op, "weight", weight, tuple(weight.shape), x, "k, or C and k")

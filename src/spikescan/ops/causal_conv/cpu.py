@@ -175,7 +175,8 @@ def forward(
             block, tile, weight.shape[1], dilation, static(kind), numbers[0],
         )  # fmt: skip
 
-    spread(run, neurons, x.shape[0], BYTES // out.itemsize)
+    grain = BYTES // out.itemsize
+    spread(run, neurons, grain, parts(neurons, x.shape[0], grain))
     return out.to(x.dtype)
 
 
@@ -196,7 +197,8 @@ def backward(
     _, _, neurons, period = channels
     grain = BYTES // inputs.itemsize
     charge, grad_x, grad_window = torch.empty_like(inputs), torch.empty_like(inputs), torch.empty_like(window)
-    totals = weight.new_zeros(parts(neurons, x.shape[0], grain), k + 1, period)
+    count = parts(neurons, x.shape[0], grain)
+    totals = weight.new_zeros(count, k + 1, period)
     tensors = (grad.to(inputs.dtype), inputs, weight, bias, window, charge, grad_x, grad_window)
     addresses = tuple(tensor.data_ptr() for tensor in tensors)
     block, tile = tiling(neurons, inputs.itemsize)
@@ -207,6 +209,6 @@ def backward(
             channels.channels, channels.space, period, block, tile, k, dilation, static(kind), *numbers,
         )  # fmt: skip
 
-    spread(run, neurons, x.shape[0], grain)
+    spread(run, neurons, grain, count)
     parameters = channels.gather(totals)
     return grad_x.to(x.dtype), parameters[:-1].t().contiguous(), parameters[-1].clone(), grad_window

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from spikescan.errors import InputError
 from spikescan.ops._checks import (
+    check_floating,
     check_lengths,
     check_sequence,
     check_shape,
@@ -71,7 +72,7 @@ def dynamic_decay(
     h0 = flat.new_zeros(B, C, S, dtype=dtype) if membrane is None else membrane.reshape(B, C, S)
     # The window is stored time first, as the kernels read it; axis 0 of a state is the batch, so it is shown transposed.
     w0 = flat.new_zeros(k - 1, B, C, S, dtype=dtype) if window is None else window.movedim(1, 0).reshape(k - 1, B, C, S)
-    tensors = (flat, weight.to(dtype).contiguous(), bias.to(dtype).contiguous(), h0, w0.contiguous())
+    tensors = (flat, weight.to(dtype).contiguous(), bias.to(dtype).contiguous(), h0.contiguous(), w0.contiguous())
     numbers = firing.numbers
     chosen = choose(requested(), x.device).backend
     if chosen == "reference":
@@ -121,6 +122,7 @@ def _is_plain_step(tensors: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]) -> bo
         or requested() not in ("auto", "cpu")
         or x_t.device.type != "cpu"
         or len(shape) < 2
+        or weight.ndim != 2
         or 0 in shape
         or (dtype != torch.float32 and dtype != torch.float64)
         or any(tensor.dtype != dtype or tensor.device != x_t.device for tensor in tensors)
@@ -151,6 +153,8 @@ def _check(
 ) -> None:
     op = "dynamic_decay"
     check_sequence(op, x)
+    check_floating(op, "weight", weight)
+    check_floating(op, "bias", bias)
     if weight.ndim != 2 or weight.shape[0] != x.shape[2] or weight.shape[1] < 1:
         raise InputError(
             f"{op}: weight is {list(weight.shape)} and x is {list(x.shape)}, expected weight [{x.shape[2]}, k], k >= 1."

@@ -284,7 +284,8 @@ def forward(
             is_past_cache(neurons, spikes, membranes),
         )  # fmt: skip
 
-    spread(run, neurons, x.shape[0], BYTES // final.itemsize)
+    grain = BYTES // final.itemsize
+    spread(run, neurons, grain, parts(neurons, x.shape[0], grain))
     return spikes.to(x.dtype), final, membranes
 
 
@@ -355,7 +356,8 @@ def backward(
     limits = limits_of(lengths, channels, x)
     of_final = torch.zeros_like(membrane) if grad_membrane is None else grad_membrane.contiguous()
     grad_x, grad_h, grad_window = torch.empty_like(inputs), torch.empty_like(membrane), torch.empty_like(window)
-    totals = membrane.new_zeros(parts(neurons, x.shape[0], grain), k + 1, period)
+    count = parts(neurons, x.shape[0], grain)
+    totals = membrane.new_zeros(count, k + 1, period)
     tensors = (
         inputs, weight, bias, membrane, window, membranes, limits, grad_spikes.to(inputs.dtype), of_final,
         grad_x, grad_h, grad_window,
@@ -371,6 +373,6 @@ def backward(
             lengths is not None, is_past_cache(neurons, grad_x),
         )  # fmt: skip
 
-    spread(run, neurons, x.shape[0], grain)
+    spread(run, neurons, grain, count)
     parameters = channels.gather(totals) * -LOG2_E
     return grad_x.to(x.dtype), parameters[:-1].t().contiguous(), parameters[-1].clone(), grad_h, grad_window

@@ -23,7 +23,7 @@ from spikescan.ops._simd import (
     traced,
     whole,
 )
-from spikescan.ops._threads import spread
+from spikescan.ops._threads import parts, spread
 
 
 @traced
@@ -112,7 +112,8 @@ def forward(membrane: Tensor, kind: int, numbers: list[float]) -> Tensor:
     def run(_: int, low: int, high: int) -> None:
         _fire(h.data_ptr(), out.data_ptr(), number_like(h), low, high, size, static(kind), numbers[0])
 
-    spread(run, size, 1, BYTES // h.itemsize)
+    grain = BYTES // h.itemsize
+    spread(run, size, grain, parts(size, 1, grain))
     return out.to(membrane.dtype)
 
 
@@ -126,5 +127,6 @@ def backward(grad: Tensor, membrane: Tensor, kind: int, numbers: list[float]) ->
     def run(_: int, low: int, high: int) -> None:
         _through(g.data_ptr(), h.data_ptr(), out.data_ptr(), number_like(h), low, high, size, static(kind), *numbers)
 
-    spread(run, size, 1, BYTES // h.itemsize)
+    grain = BYTES // h.itemsize
+    spread(run, size, grain, parts(size, 1, grain))
     return out.to(membrane.dtype)

@@ -5,7 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from spikescan.errors import InputError
 from spikescan.ops._checks import (
+    check_floating,
     check_lengths,
     check_sequence,
     check_shape,
@@ -14,7 +16,7 @@ from spikescan.ops._checks import (
     flatten_space,
 )
 from spikescan.ops._dispatch import choose, load, requested
-from spikescan.ops._firing import FiringSpec
+from spikescan.ops._firing import FiringSpec, Kind
 from spikescan.ops._register import register
 from spikescan.ops.leaky_integration import reference
 from spikescan.ops.leaky_integration.reference import Reset
@@ -58,10 +60,16 @@ def leaky_integration(
         Spikes ``[T, B, C, *]`` in the dtype of x, and V after the last valid step in float32 (float64 for float64 input).
 
     Raises:
-        InputError: a shape, dtype, device or range does not fit.
+        InputError: a shape, dtype, device or range does not fit, or a hard reset is asked for without spikes.
     """
     op = "leaky_integration"
     check_sequence(op, x)
+    check_floating(op, "decay", decay)
+    check_floating(op, "gain", gain)
+    if firing.kind == Kind.IDENTITY and reset == Reset.HARD:
+        raise InputError(
+            f"{op}: a hard reset needs spikes, and Kind.IDENTITY has none; pass Reset.NONE, or Binary().spec."
+        )
     check_shape(op, "decay", decay, (x.shape[2],), x, "C")
     check_shape(op, "gain", gain, (x.shape[2],), x, "C")
     check_state(op, "membrane", membrane, tuple(x.shape[1:]), x)

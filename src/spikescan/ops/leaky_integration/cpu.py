@@ -253,7 +253,8 @@ def forward(
             is_past_cache(neurons, spikes, charges),
         )  # fmt: skip
 
-    spread(run, neurons, x.shape[0], BYTES // final.itemsize)
+    grain = BYTES // final.itemsize
+    spread(run, neurons, grain, parts(neurons, x.shape[0], grain))
     return spikes.to(x.dtype), final, charges
 
 
@@ -279,7 +280,8 @@ def backward(
     limits = limits_of(lengths, channels, x)
     of_final = torch.zeros_like(membrane) if grad_membrane is None else grad_membrane.contiguous()
     grad_x, grad_v = torch.empty_like(inputs), torch.empty_like(membrane)
-    totals = membrane.new_zeros(parts(neurons, x.shape[0], grain), 2, period)
+    count = parts(neurons, x.shape[0], grain)
+    totals = membrane.new_zeros(count, 2, period)
     tensors = (
         inputs, decay, gain, membrane, charges, limits, grad_spikes.to(inputs.dtype), of_final, grad_x, grad_v
     )  # fmt: skip
@@ -294,6 +296,6 @@ def backward(
             lengths is not None, is_past_cache(neurons, grad_x),
         )  # fmt: skip
 
-    spread(run, neurons, x.shape[0], grain)
+    spread(run, neurons, grain, count)
     grad_decay, grad_gain = channels.gather(totals)
     return grad_x.to(x.dtype), grad_decay.clone(), grad_gain.clone(), grad_v

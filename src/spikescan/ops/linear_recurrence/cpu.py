@@ -7,7 +7,7 @@ from torch import Tensor
 from spikescan.ops._arrays import number_like
 from spikescan.ops._compile import inline, kernel
 from spikescan.ops._simd import BYTES, fma, load, part, row, store, whole
-from spikescan.ops._threads import spread
+from spikescan.ops._threads import parts, spread
 from spikescan.ops._tiling import tiling
 
 
@@ -168,7 +168,8 @@ def forward(decay: Tensor, drive: Tensor, initial: Tensor) -> tuple[Tensor, Tens
     def run(_: int, low: int, high: int) -> None:
         sweep(*addresses, number_like(drive), low, high, steps, neurons, decay.shape[0], block, tile)
 
-    spread(run, neurons, steps, BYTES // drive.itemsize)
+    grain = BYTES // drive.itemsize
+    spread(run, neurons, grain, parts(neurons, steps, grain))
     return states, final
 
 
@@ -189,5 +190,6 @@ def backward(
     def run(_: int, low: int, high: int) -> None:
         sweep(*addresses, number_like(states), low, high, steps, neurons, decay.shape[0], has_grad, block, tile)
 
-    spread(run, neurons, steps, BYTES // states.itemsize)
+    grain = BYTES // states.itemsize
+    spread(run, neurons, grain, parts(neurons, steps, grain))
     return targets

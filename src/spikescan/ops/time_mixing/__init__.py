@@ -34,7 +34,8 @@ def time_mixing(x: Tensor, weight: Tensor, bias: Tensor, *, firing: FiringSpec =
         InputError: a shape, dtype or device does not fit.
     """
     op = "time_mixing"
-    check_floating(op, "x", x)
+    for name, tensor in (("x", x), ("weight", weight), ("bias", bias)):
+        check_floating(op, name, tensor)
     if x.ndim < 1 or weight.ndim != 2 or weight.shape[1] != x.shape[0]:
         raise InputError(
             f"{op}: weight is {list(weight.shape)} and x is {list(x.shape)}, expected [T_out, T_in] and [T_in, ...]."

@@ -5,7 +5,7 @@ from torch import Tensor
 from spikescan.ops._arrays import empty, in_compute_dtype, number_like
 from spikescan.ops._compile import inline, kernel
 from spikescan.ops._simd import BYTES, fma, full, load, part, row, static, store, whole
-from spikescan.ops._threads import spread
+from spikescan.ops._threads import parts, spread
 from spikescan.ops.fire.cpu import spikes as fire
 
 # Rows of the matrix that share the reading of an input: their sums stay in registers.
@@ -65,5 +65,6 @@ def forward(
     def run(_: int, low: int, high: int) -> None:
         _forward(*addresses, number_like(out), low, high, neurons, rows_in, rows_out, static(kind), numbers[0], keep)
 
-    spread(run, neurons, rows_out * rows_in, BYTES // out.itemsize)
+    grain = BYTES // out.itemsize
+    spread(run, neurons, grain, parts(neurons, rows_out * rows_in, grain))
     return out.to(x.dtype), membranes
