@@ -47,8 +47,8 @@ BYTES = {
     "leaky_integration": Bytes(12, 16, 12, 16),
     # forward: x, y; backward: gradient of y, x, gradient of the charge (written, then read), gradient of x
     "causal_conv": Bytes(8, 20, 8, 20),
-    # forward: x, spikes, membrane kept; backward (torch's matrix products): firing 12, two products 8 and 8
-    "time_mixing": Bytes(12, 28, 12, 28),
+    # forward: x, spikes, membrane kept; backward (torch's): firing 12, two matrix products 8 and 8, a sum 4
+    "time_mixing": Bytes(12, 32, 12, 32),
     # forward: membrane, spikes; backward: gradient of spikes, membrane, gradient of membrane
     "fire": Bytes(8, 12, 8, 12),
 }

@@ -34,7 +34,7 @@ def command_lines() -> list[str]:
         found += [
             line for block in blocks(page, "bash") for line in block.splitlines() if line.startswith("spikescan ")
         ]
-        found += re.findall(r"`(spikescan [^`]+)`", BLOCK.sub("", text(page)))
+        found += re.findall(r"`(spikescan \w+ [^`]+)`", BLOCK.sub("", text(page)))
     return sorted(set(found))
 
 
@@ -70,6 +70,11 @@ def test_command_lines_parse(line: str, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(module, "parse", parse_only)
     with pytest.raises(Parsed):
         module.run(arguments)
+
+
+@of_a_page
+def test_commands_that_are_named_exist(page: Path) -> None:
+    assert set(re.findall(r"`spikescan (\w+)`", text(page))) <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -1,6 +1,7 @@
 """What each command does and prints."""
 
 import io
+import json
 import shutil
 import subprocess
 import sys
@@ -93,6 +94,9 @@ def test_eval_reads_the_test_split(finished, recipe, capsys):
     assert f"accuracy {float(scores.mean()):.4f}" in output
     assert "20 samples of the test split" in output
     assert "firing rate of block0.neuron" in output
+    kept = json.loads((finished / "evaluation-test.json").read_text())
+    assert kept["samples"] == 20
+    assert kept["score"] == pytest.approx(float(scores.mean()))
     assert main(["eval", str(finished), "--split", "validation", "--last", "true"]) == 0
     assert "validation split" in capsys.readouterr().out
 

@@ -154,9 +154,7 @@ for reset in Reset:
         )
 OPTIONS["leaky_integration HARD integer"] = part(leaky_integration, MANY, F32, Kind.INTEGER, Reset.HARD)
 
-AMPERE = each_op(Kind.INTEGER, F32) | each_op(Kind.MULTI_GAUSSIAN, F64)
-CASES = [(90, name, call) for name, call in (KINDS | DTYPES | OPTIONS).items()]
-CASES += [(80, name, call) for name, call in AMPERE.items()]
+CASES = [(capability, name, call) for capability in (80, 90) for name, call in (KINDS | DTYPES | OPTIONS).items()]
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,9 @@ def assert_same(actual: dict[str, torch.Tensor], expected: dict[str, torch.Tenso
 @pytest.mark.usefixtures("two_threads")
 def test_ranges_cover_every_neuron_once(neurons: int, steps: int) -> None:
     ranges = []
-    _threads.spread(lambda part, low, high: ranges.append((part, low, high)), neurons, steps, 32)
-    assert len(ranges) == _threads.parts(neurons, steps, 32)
+    count = _threads.parts(neurons, steps, 32)
+    _threads.spread(lambda part, low, high: ranges.append((part, low, high)), neurons, 32, count)
+    assert len(ranges) == count
     assert [part for part, _, _ in sorted(ranges)] == list(range(len(ranges)))
     assert [n for _, low, high in sorted(ranges) for n in range(low, high)] == list(range(neurons))
     assert all(low % 32 == 0 for _, low, _ in ranges)
@@ -47,7 +48,7 @@ def test_an_error_in_a_part_is_raised() -> None:
         raise ArithmeticError(part)
 
     with pytest.raises(ArithmeticError):
-        _threads.spread(fail, 1000, 1000, 32)
+        _threads.spread(fail, 1000, 32, 2)
 
 
 @pytest.mark.parametrize("op", LARGE)

@@ -180,8 +180,10 @@ def backward(
     steps, neurons = states.shape
     grads = states.new_empty(0) if grad_states is None else grad_states
     of_final = torch.zeros_like(initial) if grad_final is None else grad_final.contiguous()
-    # A row of decays that serves every step collects a sum, which starts at zero.
-    targets = (torch.zeros_like(decay), torch.empty_like(states), torch.empty_like(initial))
+    # A row of decays that serves every step collects a sum, which starts at zero; so does the complex sweep, for any.
+    collects = states.is_complex() or decay.shape[0] != steps or steps < 2
+    grad_decay = torch.zeros_like(decay) if collects else torch.empty_like(decay)
+    targets = (grad_decay, torch.empty_like(states), torch.empty_like(initial))
     addresses = tuple(tensor.data_ptr() for tensor in (grads, of_final, decay, states, initial, *targets))
     sweep = _backward_complex if states.is_complex() else _backward
     block, tile = tiling(neurons, states.itemsize)

@@ -1,0 +1,165 @@
+"""Put measured numbers into the pages: ``python -m benchmarks.publish``.
+
+Between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` a page holds what this command writes there, from files that other
+commands wrote: ``docs/performance/ops.csv`` (`benchmarks.ops`) and ``docs/results/smnist_demo/`` (a run folder of
+`spikescan demo`). Nothing between the marks is written by hand.
+"""
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+OPS = ROOT / "docs/performance/ops.csv"
+DEMO = ROOT / "docs/results/smnist_demo"
+FLOOR = 28 / 8  # bytes a neuron-step of a training step of DSN or LIF, over those of add
+OWN = ("add", "dsn", "dsn recompute", "lif")
+OTHERS = ("loop", "associative_scan", "psn matmul", "sliding psn conv1d")
+
+
+def ops_rows() -> list[dict[str, str]]:
+    """The rows of the ops benchmark."""
+    with OPS.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def timed() -> dict[str, dict[str, dict[str, str]]]:
+    """Rows by shape and contender, of the shapes that were timed beside add."""
+    table: dict[str, dict[str, dict[str, str]]] = {}
+    for row in ops_rows():
+        if row["times_add"]:
+            table.setdefault(row["shape"], {})[row["contender"]] = row
+    return table
+
+
+def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table."""
+    lines = [list(head), *map(list, rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def layers() -> str:
+    """Our own kernels beside the floor."""
+
+    def cells(row: dict[str, str]) -> str:
+        return f"{float(row['median_ms']):.2f} ms, {float(row['times_add']):.1f} x add"
+
+    head = [
+        "[T, B, C, ...]",
+        "add",
+        "DSN",
+        "DSN recompute",
+        "LIF",
+        "DSN, ns a neuron-step",
+        "share of the floor: DSN, LIF",
+    ]
+    rows = []
+    for shape, by in timed().items():
+        shares = ", ".join(f"{FLOOR / float(by[name]['times_add']):.0%}" for name in ("dsn", "lif"))
+        add = f"{float(by['add']['median_ms']):.2f} ms"
+        rows.append([shape, add, *(cells(by[name]) for name in OWN[1:]), by["dsn"]["ns_per_neuron_step"], shares])
+    return markdown(head, rows) + f"\n\nMedians; {machine()}."
+
+
+def rivals() -> str:
+    """The other ways to do it, in multiples of our DSN."""
+    rows = [
+        [shape, *(f"{float(by[name]['times_dsn']):.1f}" if name in by else "-" for name in OTHERS)]
+        for shape, by in timed().items()
+    ]
+    return markdown(["[T, B, C, ...]", *OTHERS], rows) + "\n\n\\- : the T x T matrix alone would pass a gigabyte."
+
+
+def latency() -> str:
+    """One step of a small network."""
+    rows = [row for row in ops_rows() if row["contender"] == "step"]
+    return markdown(
+        ["network, one sample, one thread", "median", "least"],
+        ([row["shape"], *(f"{1e3 * float(row[key]):.0f} µs" for key in ("median_ms", "least_ms"))] for row in rows),
+    )
+
+
+def memory() -> str:
+    """Peak memory of a training step."""
+    rows = [row for row in ops_rows() if "peak tensors" in row["contender"]]
+    pairs = ([row["shape"], *row["contender"].split(": peak tensors ")] for row in rows)
+    return markdown(["shape", "layer", "tensors beyond input, output and their gradients"], pairs)
+
+
+def machine() -> str:
+    """Where the ops benchmark ran."""
+    return ops_rows()[0]["machine"]
+
+
+def speed() -> str:
+    """The README's lines about speed."""
+    by_shape = timed()
+    large = ("32x512x1024", "1024x128x128", "4096x16x256")
+    ratios = ", ".join(f"{float(by_shape[shape]['dsn']['times_add']):.1f}" for shape in large)
+    loops = [float(by["loop"]["times_dsn"]) for by in by_shape.values()]
+    longest = by_shape["16384x4x64"]
+    short = by_shape["32x128x256"]
+    steps = {
+        row["shape"].split("norm ")[1]: 1e3 * float(row["median_ms"])
+        for row in ops_rows()
+        if row["contender"] == "step"
+    }
+    return "\n".join(
+        [
+            f"  A training step (forward + backward) of a DSN layer takes {ratios} times `torch.add` on a tensor of the same",
+            f"  size at {', '.join(large)}; a loop over `unbind` takes {min(loops):.0f} to {max(loops):.0f} times as long as the",
+            f"  DSN. PSN's bare matrix product takes {float(short['psn matmul']['times_dsn']):.1f} times as long at T = 32 and",
+            f"  {float(longest['psn matmul']['times_dsn']):.0f} times at T = 16,384. One `step` of 3 x 128 DSN takes "
+            f"{steps['none']:.0f} µs without a norm,",
+            f"  {steps['layer']:.0f} µs with layer norm. ({machine()})",
+        ]
+    )
+
+
+def demo() -> str:
+    """The README's line about the demo."""
+    test = read(DEMO / "evaluation-test.json")
+    stepped = next(way for way in read(DEMO / "agreement.json")["ways"] if way["chunk_size"] is None)
+    spikes = [sum(layer[key] for layer in stepped["layers"].values()) for key in ("differing", "total")]
+    with (DEMO / "metrics.csv").open(newline="") as file:
+        epochs = list(csv.DictReader(file))
+    seconds = sum(float(row["seconds"]) for row in epochs)
+    environment = read(DEMO / "environment.json")
+    return (
+        f"The run shown: {test['score']:.1%} of the {test['samples']} test images, after {len(epochs)} epochs in "
+        f"{seconds / 60:.1f} minutes on {environment['cores']} cores ({environment['processor']}); pixel by pixel "
+        f"{stepped['predictions']['differing']} predictions and {spikes[0]} of {spikes[1]:,} spikes differ."
+    )
+
+
+def read(path: Path) -> Any:
+    """A JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+PAGES: dict[str, dict[str, Callable[[], str]]] = {
+    "docs/performance.md": {"layers": layers, "rivals": rivals, "latency": latency, "memory": memory},
+    "README.md": {"demo": demo, "speed": speed},
+}
+
+
+def main() -> None:
+    """Write every marked part anew."""
+    for name, parts in PAGES.items():
+        path = ROOT / name
+        text = path.read_text(encoding="utf-8")
+        for mark, write in parts.items():
+            begin, end = f"<!-- begin {mark} -->", f"<!-- end {mark} -->"
+            pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+            if not pattern.search(text):
+                raise SystemExit(f"{name} has no {begin} ... {end}")
+            text = pattern.sub(lambda _, write=write, b=begin, e=end: f"{b}\n{write()}\n{e}", text)
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
