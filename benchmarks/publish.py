@@ -110,12 +110,13 @@ def speed() -> str:
     }
     return "\n".join(
         [
-            f"  A training step (forward + backward) of a DSN layer takes {ratios} times `torch.add` on a tensor of the same",
-            f"  size at {', '.join(large)}; a loop over `unbind` takes {min(loops):.0f} to {max(loops):.0f} times as long as the",
-            f"  DSN. PSN's bare matrix product takes {float(short['psn matmul']['times_dsn']):.1f} times as long at T = 32 and",
-            f"  {float(longest['psn matmul']['times_dsn']):.0f} times at T = 16,384. One `step` of 3 x 128 DSN takes "
-            f"{steps['none']:.0f} µs without a norm,",
-            f"  {steps['layer']:.0f} µs with layer norm. ({machine()})",
+            f"  A training step (forward + backward) of a DSN layer takes {ratios} times `torch.add`",
+            f"  on a tensor of the same size at {', '.join(large)}; a loop over `unbind` takes",
+            f"  {min(loops):.0f} to {max(loops):.0f} times as long as the DSN. PSN's bare matrix product takes",
+            f"  {float(short['psn matmul']['times_dsn']):.1f} times as long at T = 32 and",
+            f"  {float(longest['psn matmul']['times_dsn']):.0f} times at T = 16,384. One `step` of 3 x 128 DSN takes",
+            f"  {steps['none']:.0f} µs without a norm, {steps['layer']:.0f} µs with layer norm.",
+            f"  ({machine()})",
         ]
     )
 

@@ -1,5 +1,11 @@
 """spikescan: train spiking neural networks in parallel over time, run them step by step, with the same spikes."""
 
+import os
+
+# An idle thread of GNU OpenMP spins for milliseconds after each parallel operation of torch, on the core that our next kernel
+# needs: a training step took 44 ms with it and 30 without. OpenMP reads this once, when torch is first loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from spikescan import ops
 from spikescan.errors import BackendError, CheckpointError, DataError, InputError
 from spikescan.firing import (

@@ -16,6 +16,8 @@ _pool: ThreadPoolExecutor | None = None
 
 # Handing a part to another thread takes about 20 microseconds; below this much work it does not pay.
 MINIMUM_WORK = 1 << 15
+RANGES_A_THREAD = 4
+LEAST_RANGE = 512
 
 
 def _forget_pool() -> None:
@@ -35,25 +37,36 @@ def _executor() -> ThreadPoolExecutor:
 
 
 def parts(neurons: int, steps: int, grain: int) -> int:
-    """How many threads share `neurons` in groups of `grain`, up to `torch.get_num_threads()`; `steps` each is the work."""
+    """Into how many ranges `spread` should cut `neurons`, in groups of `grain`; `steps` each is the work.
+
+    As many as `torch.get_num_threads()`, or a few times that where there is enough: a thread that shares its core, such as with
+    an idle thread of OpenMP that spins, then takes fewer of them.
+    """
     if neurons * steps < MINIMUM_WORK:
         return 1
-    return max(1, min(torch.get_num_threads(), -(-neurons // grain)))
+    threads = torch.get_num_threads()
+    return max(1, min(-(-neurons // grain), max(threads, min(RANGES_A_THREAD * threads, neurons // LEAST_RANGE))))
 
 
 def spread(run: Callable[[int, int, int], None], neurons: int, grain: int, count: int) -> None:
-    """Call ``run(part, low, high)`` on `count` ranges that together cover the neurons, each on a thread of its own.
+    """Call ``run(part, low, high)`` on `count` ranges that together cover the neurons, on up to torch's number of threads.
 
-    Ranges begin at multiples of `grain`. `count` comes from `parts`, once: another thread may change torch's number.
+    Ranges begin at multiples of `grain`. Which thread runs a range does not change what the range gives.
     """
     if count == 1:
         run(0, 0, neurons)
         return
     groups = -(-neurons // grain)
     bounds = [min(groups * i // count * grain, neurons) for i in range(count + 1)]
-    others = [_executor().submit(run, i, bounds[i], bounds[i + 1]) for i in range(1, count)]
+    ranges = iter(list(zip(range(count), bounds[:-1], bounds[1:], strict=True)))
+
+    def take() -> None:
+        for each in ranges:  # `next` on a list's iterator is atomic: no range is taken twice
+            run(*each)
+
+    others = [_executor().submit(take) for _ in range(min(torch.get_num_threads(), count) - 1)]
     try:
-        run(0, bounds[0], bounds[1])
+        take()
     finally:
         # The others write into tensors that die with the caller, so it waits for them whatever happened here.
         wait(others)
