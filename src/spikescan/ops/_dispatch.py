@@ -14,7 +14,6 @@ from types import ModuleType
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from spikescan.errors import BackendError
 
@@ -108,11 +107,6 @@ def choose(asked: str, device: torch.device) -> Choice:
 def load(op: str, name: str) -> ModuleType:
     """The module that implements `op` on the backend `name`."""
     return importlib.import_module(f"spikescan.ops.{op}.{name}")
-
-
-def implementation(op: str, asked: str, tensor: Tensor) -> ModuleType:
-    """The module that serves `op` for tensors like `tensor`."""
-    return load(op, choose(asked, tensor.device).backend)
 
 
 def backend_report() -> list[tuple[str, str, str, str]]:
