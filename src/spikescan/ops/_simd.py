@@ -621,6 +621,18 @@ def _log1p_unit(u: Vector) -> Vector:
 
 
 @inline
+def tabulate(table, first_row, values, rows, channels, space, period, scale):
+    """Write parameters ``[channels, rows]``, times `scale`, to rows of a table over the columns of a period of neurons."""
+    column = 0
+    while column < period:
+        for channel in range(channels):
+            for _ in range(space):
+                for each in range(rows):
+                    table[(first_row + each) * period + column] = values[channel * rows + each] * scale
+                column += 1
+
+
+@inline
 def add_columns(totals, sums, rows, start, stop, period, block):
     """Add what a block of neurons summed (`rows` rows of `block`) to the table of parameters (`rows` rows of `period`)."""
     step = BYTES // sums.itemsize

@@ -6,7 +6,20 @@ from torch import Tensor
 
 from spikescan.ops._arrays import Channels, in_compute_dtype, number_like
 from spikescan.ops._compile import inline, kernel
-from spikescan.ops._simd import BYTES, add_columns, fma, full, load, load_at, part, row, static, store, whole
+from spikescan.ops._simd import (
+    BYTES,
+    add_columns,
+    fma,
+    full,
+    load,
+    load_at,
+    part,
+    row,
+    static,
+    store,
+    tabulate,
+    whole,
+)
 from spikescan.ops._threads import parts, spread
 from spikescan.ops._tiling import tiling
 from spikescan.ops.fire.cpu import spikes as fire
@@ -18,14 +31,8 @@ def _table(weight_at, bias_at, k, channels, space, period, like):
     """Rows of taps and a row of the bias over the columns of a period."""
     weight, bias = row(weight_at, channels * k, like), row(bias_at, channels, like)
     table = np.empty((k + 1) * period, weight.dtype)
-    column = 0
-    while column < period:
-        for channel in range(channels):
-            for _ in range(space):
-                for tap in range(k):
-                    table[tap * period + column] = weight[channel * k + tap]
-                table[k * period + column] = bias[channel]
-                column += 1
+    tabulate(table, 0, weight, k, channels, space, period, 1)
+    tabulate(table, k, bias, 1, channels, space, period, 1)
     return table
 
 

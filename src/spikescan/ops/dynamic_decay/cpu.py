@@ -38,6 +38,7 @@ from spikescan.ops._simd import (
     static,
     store,
     store_rows,
+    tabulate,
     whole,
 )
 from spikescan.ops._threads import parts, spread
@@ -54,14 +55,8 @@ def _table(weight_at, bias_at, k, channels, space, period, like):
     weight, bias = row(weight_at, channels * k, like), row(bias_at, channels, like)
     table = np.empty((k + 1) * period, weight.dtype)
     scale = weight.dtype.type(-LOG2_E)
-    column = 0
-    while column < period:
-        for channel in range(channels):
-            for _ in range(space):
-                for tap in range(k):
-                    table[tap * period + column] = weight[channel * k + tap] * scale
-                table[k * period + column] = bias[channel] * scale
-                column += 1
+    tabulate(table, 0, weight, k, channels, space, period, scale)
+    tabulate(table, k, bias, 1, channels, space, period, scale)
     return table
 
 

@@ -21,6 +21,7 @@ from spikescan.ops._simd import (
     select,
     static,
     store,
+    tabulate,
     whole,
 )
 from spikescan.ops._threads import parts, spread
@@ -50,13 +51,8 @@ def _table(decay_at, gain_at, channels, space, period, like):
     """A row of decays and a row of gains over the columns of a period."""
     decay, gain = row(decay_at, channels, like), row(gain_at, channels, like)
     table = np.empty(2 * period, decay.dtype)
-    column = 0
-    while column < period:
-        for channel in range(channels):
-            for _ in range(space):
-                table[column] = decay[channel]
-                table[period + column] = gain[channel]
-                column += 1
+    tabulate(table, 0, decay, 1, channels, space, period, 1)
+    tabulate(table, 1, gain, 1, channels, space, period, 1)
     return table
 
 
