@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from spikescan.ops._compile import inline
-from spikescan.ops._simd import BYTES, dynamic_gate, exp2_of, load, part, row, static, store, traced, whole
+from spikescan.ops._simd import BYTES, exp2_of, load, part, row, static, store, traced, whole
+from spikescan.ops.dynamic_decay.cpu import dynamic_gate
 
 RINT, EXP2 = 0, 1
 DECAY, LEAK, REST = 2, 3, 4

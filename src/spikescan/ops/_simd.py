@@ -559,7 +559,7 @@ _EXP2 = {32: _interpolated(5), 64: [math.log(2.0) ** n / math.factorial(n) for n
 _EXPONENT = {32: (23, 127), 64: (52, 1023)}  # bits of the mantissa, bias
 
 
-def _split_exp2(a: Vector) -> tuple[Vector, Vector]:
+def split_exp2(a: Vector) -> tuple[Vector, Vector]:
     """(2^n, 2^f - 1) with a = n + f and |f| <= 1/2; a is held within -126 and 126."""
     builder = a.builder
     bits = 32 if isinstance(a.value.type.element, ir.FloatType) else 64
@@ -580,37 +580,11 @@ def _split_exp2(a: Vector) -> tuple[Vector, Vector]:
 
 def exp2_of(a: Vector) -> Vector:
     """2^a to within 2 units in the last place; a is held within -126 and 126."""
-    power, fraction = _split_exp2(a)
+    power, fraction = split_exp2(a)
     return power.llvm("fma", fraction, power)
 
 
-@traced
-def dynamic_gate(a, exponent, squarings):
-    """(decay, 1 - decay, 1 - sigmoid) of a DSN from a' = -log2(e) a, without cancellation.
-
-    decay = sigmoid(a)^exponent; `squarings` has as many items as squarings make that power, or is None if none do.
-    """
-    e = exp2_of(a)
-    s = 1.0 / (e + 1.0)
-    rest = e * s
-    if squarings is None:
-        return (*_general_power(a, exponent), rest)
-    leak = rest
-    for _ in squarings:
-        leak = leak * (s + 1.0)
-        s = s * s
-    return s, leak, rest
-
-
-def _general_power(a: Vector, exponent: Scalar) -> tuple[Vector, Vector]:
-    """(sigmoid^exponent, 1 - sigmoid^exponent): log2 sigmoid = -(max(a', 0) + log2(1 + 2^-|a'|))."""
-    positive = choose(a > 0.0, a, 0.0)
-    softplus = _log1p_unit(exp2_of(a.llvm("fabs") * -1.0)).llvm("fma", LOG2_E, positive)
-    power, fraction = _split_exp2(softplus * (-exponent))
-    return power.llvm("fma", fraction, power), (1.0 - power) - power * fraction
-
-
-def _log1p_unit(u: Vector) -> Vector:
+def log1p_unit(u: Vector) -> Vector:
     """log(1 + u) for u within 0 and 1: 2 atanh(u / (2 + u)) by its series, whose 17 terms reach float64."""
     z = u / (u + 2.0)
     square = z * z

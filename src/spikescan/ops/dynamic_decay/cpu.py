@@ -18,27 +18,33 @@ from spikescan.ops._compile import inline, kernel
 from spikescan.ops._simd import (
     BYTES,
     LOG2_E,
+    Scalar,
+    Vector,
     add_columns,
     axpy,
     backwards,
+    choose,
     dot,
-    dynamic_gate,
+    exp2_of,
     fma,
     full,
     further,
     load,
     load_at,
     load_rows,
+    log1p_unit,
     part,
     prefetch,
     pushed,
     put,
     row,
     select,
+    split_exp2,
     static,
     store,
     store_rows,
     tabulate,
+    traced,
     whole,
 )
 from spikescan.ops._threads import parts, spread
@@ -47,6 +53,32 @@ from spikescan.ops.fire.cpu import spikes as fire
 from spikescan.ops.fire.cpu import through
 
 LN_2 = math.log(2.0)
+
+
+@traced
+def dynamic_gate(a, exponent, squarings):
+    """(decay, 1 - decay, 1 - sigmoid) of a DSN from a' = -log2(e) a, without cancellation.
+
+    decay = sigmoid(a)^exponent; `squarings` has as many items as squarings make that power, or is None if none do.
+    """
+    e = exp2_of(a)
+    s = 1.0 / (e + 1.0)
+    rest = e * s
+    if squarings is None:
+        return (*_general_power(a, exponent), rest)
+    leak = rest
+    for _ in squarings:
+        leak = leak * (s + 1.0)
+        s = s * s
+    return s, leak, rest
+
+
+def _general_power(a: Vector, exponent: Scalar) -> tuple[Vector, Vector]:
+    """(sigmoid^exponent, 1 - sigmoid^exponent): log2 sigmoid = -(max(a', 0) + log2(1 + 2^-|a'|))."""
+    positive = choose(a > 0.0, a, 0.0)
+    softplus = log1p_unit(exp2_of(a.llvm("fabs") * -1.0)).llvm("fma", LOG2_E, positive)
+    power, fraction = split_exp2(softplus * (-exponent))
+    return power.llvm("fma", fraction, power), (1.0 - power) - power * fraction
 
 
 @inline
