@@ -8,7 +8,7 @@ from spikescan.data import Dataset, Split
 from spikescan.errors import InputError
 from spikescan.firing import Binary
 from spikescan.layers import LeakyReadout, RateReadout, Sequential
-from spikescan.neurons.base import Temporal, spiking_neurons
+from spikescan.neurons.base import Cost, Neuron, spiking_neurons
 from spikescan.tasks import Classification
 from spikescan.training import Experiment, evaluate, launch_fabric
 from spikescan.training.evaluation import shares
@@ -59,7 +59,7 @@ def test_decays_thresholds_biases_and_scales_are_spared():
     assert {id(p) for p in spared["params"]} == {id(p) for p in expected}
 
 
-class Steady(Temporal):
+class Steady(Neuron):
     """Every neuron of channel c gives out c spikes a step, and nothing in the padding."""
 
     firing = Binary()
@@ -75,6 +75,12 @@ class Steady(Temporal):
 
     def initial_state(self, x_t):
         return ()
+
+    def cost(self):
+        return Cost()
+
+    def trace(self, x, state=None):
+        return {"membrane": x}
 
 
 @pytest.mark.parametrize("lengths", [None, torch.tensor([6, 1, 2])])

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from spikescan.neurons.base import State, Temporal, spiking_neurons
+from spikescan.neurons.base import Neuron, State, spiking_neurons
 
 __all__ = ["Call", "evaluating", "name_calls", "watch"]
 
@@ -18,7 +18,7 @@ class Call(NamedTuple):
     """One call of one neuron, over a stretch of time or for a single step."""
 
     name: str
-    neuron: Temporal
+    neuron: Neuron
     x: Tensor
     state: State | None
     spikes: Tensor
@@ -32,7 +32,7 @@ def watch(model: nn.Module) -> Iterator[list[Call]]:
     would not see `step`.
     """
     calls: list[Call] = []
-    running: set[Temporal] = set()
+    running: set[Neuron] = set()
     neurons = spiking_neurons(model)
     originals = [(neuron, method, vars(neuron).get(method)) for neuron in neurons.values() for method in _METHODS]
     try:
@@ -49,7 +49,7 @@ def watch(model: nn.Module) -> Iterator[list[Call]]:
 
 
 def _recorded(
-    name: str, neuron: Temporal, method: Callable[..., Any], calls: list[Call], running: set[Temporal]
+    name: str, neuron: Neuron, method: Callable[..., Any], calls: list[Call], running: set[Neuron]
 ) -> Callable[..., Any]:
     """`method`, but each call is appended to `calls`, except one that the neuron makes of itself."""
     signature = inspect.signature(method)

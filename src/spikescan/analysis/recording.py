@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from spikescan.analysis._neurons import Traceable
 from spikescan.analysis._watch import Call, evaluating, name_calls, watch
 from spikescan.errors import InputError
-from spikescan.neurons.base import State, Temporal, detach
+from spikescan.neurons.base import Neuron, State, Temporal, detach
 from spikescan.neurons.padding import zero_padding
 from spikescan.ops._checks import check_lengths
 
@@ -46,7 +45,7 @@ class FiringRate:
 class LayerRecording:
     """One layer of spiking neurons during one run."""
 
-    neuron: Temporal
+    neuron: Neuron
     """The neuron module itself."""
     spikes: Tensor
     """``[T, B, C, *]``: binary or whole numbers; zero beyond a sample's length."""
@@ -194,7 +193,7 @@ def _gather(
     outputs: list[Tensor] = []
     spikes: list[dict[str, Tensor]] = []
     shown: list[dict[str, Mapping[str, Tensor]]] = []
-    neurons: dict[str, Temporal] = {}
+    neurons: dict[str, Neuron] = {}
     state: State = ()
     with evaluating(model), torch.no_grad(), watch(model) as calls:
         for output, after in run:
@@ -218,7 +217,7 @@ def _gather(
 
 
 def _trace(call: Call) -> Mapping[str, Tensor]:
-    return call.neuron.trace(call.x, call.state) if isinstance(call.neuron, Traceable) else {}
+    return call.neuron.trace(call.x, call.state)
 
 
 def _choose(running: Tensor, after: State, before: State) -> State:

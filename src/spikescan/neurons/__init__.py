@@ -1,6 +1,6 @@
 """Spiking neurons that train in parallel over time and run step by step; one file a family."""
 
-from spikescan.neurons.base import State, Temporal, detach, map_state, spiking_neurons
+from spikescan.neurons.base import Cost, Neuron, State, Temporal, detach, map_state, spiking_neurons
 from spikescan.neurons.dsn import DSN, DSNState
 from spikescan.neurons.lif import IF, LIF, LIFState, ParametricLIF
 from spikescan.neurons.psn import PSN, MaskedPSN, MaskedPSNState, PSNState, SlidingPSN, SlidingPSNState
@@ -11,10 +11,12 @@ __all__ = [
     "IF",
     "LIF",
     "PSN",
+    "Cost",
     "DSNState",
     "LIFState",
     "MaskedPSN",
     "MaskedPSNState",
+    "Neuron",
     "PSNState",
     "ParametricLIF",
     "SlidingPSN",

@@ -2,15 +2,18 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from spikescan.errors import InputError
+from spikescan.firing import Firing
 from spikescan.ops._checks import compute_dtype
 
 __all__ = [
+    "Cost",
+    "Neuron",
     "State",
     "Temporal",
     "at_rest",
@@ -83,6 +86,39 @@ class Temporal(nn.Module, ABC):
         if not isinstance(state, kind):
             raise _foreign_state(type(self).__name__, state, kind.__name__)
         return tuple(state)
+
+
+class Cost(NamedTuple):
+    """What one neuron does in one time step when it runs step by step, and what it keeps until the next.
+
+    A fused multiply-add counts as one multiplication and one addition. A constant gain that hardware folds into the weights
+    before it is not counted, nor are comparisons and moves of state. A transcendental is an exponential, a sigmoid, a power.
+    """
+
+    multiplications: float = 0.0
+    additions: float = 0.0
+    shifts: float = 0.0
+    transcendentals: float = 0.0
+    state_bytes: float = 0.0
+    """In float32."""
+
+
+class Neuron(Temporal):
+    """A temporal module of which each element is a neuron: its output are spikes, made by `firing`."""
+
+    firing: Firing
+
+    @abstractmethod
+    def cost(self) -> Cost:
+        """Of one neuron in one time step."""
+
+    @abstractmethod
+    def trace(self, x: Tensor, state: State | None = None) -> dict[str, Tensor]:
+        """What goes on inside, for pictures and tests, without a gradient.
+
+        ``{"membrane": [T, B, C, *]}``, the membrane that the spikes are made of, from `state` on; further names as the
+        neuron has them, such as "decay", and "threshold" where it changes with time.
+        """
 
 
 def at_rest(x_t: Tensor, *before: int) -> Tensor:
@@ -162,10 +198,8 @@ def _kind(state: State) -> str:
     return f"tuple of {len(state)}" if type(state) is tuple else type(state).__name__
 
 
-def spiking_neurons(model: nn.Module) -> dict[str, Temporal]:
-    """The spiking neurons of a model, temporal modules with a `firing`, by module name; a bare one by its class's name."""
+def spiking_neurons(model: nn.Module) -> dict[str, Neuron]:
+    """The spiking neurons of a model by module name; a bare one by its class's name."""
     return {
-        name or type(module).__name__: module
-        for name, module in model.named_modules()
-        if isinstance(module, Temporal) and hasattr(module, "firing")
+        name or type(module).__name__: module for name, module in model.named_modules() if isinstance(module, Neuron)
     }

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from spikescan import ops
 from spikescan.errors import InputError
 from spikescan.firing import Firing, Integer
-from spikescan.neurons.base import Temporal, at_rest, check_channels, no_weight_decay
+from spikescan.neurons.base import Cost, Neuron, at_rest, check_channels, no_weight_decay
 from spikescan.neurons.padding import zero_padding
 
 __all__ = ["DSN", "DSNState"]
@@ -23,7 +23,7 @@ class DSNState(NamedTuple):
     window: Tensor
 
 
-class DSN(Temporal):
+class DSN(Neuron):
     r"""A neuron without reset whose decay is computed from its input.
 
     .. math::
@@ -109,12 +109,17 @@ class DSN(Temporal):
 
     @torch.no_grad()
     def trace(self, x: Tensor, state: DSNState | None = None) -> dict[str, Tensor]:
-        """What happens inside, for pictures and tests: membrane and decay, each ``[T, B, C, *]``."""
+        """See `Neuron.trace`; with "decay"."""
         membrane, window = self.unpack(state, DSNState)
         gate, _ = ops.causal_conv(x, self.weight, self.bias, window=window)
         log_decay = nn.functional.logsigmoid(gate) / self.tau
         states, _ = ops.linear_recurrence(log_decay.exp(), -torch.expm1(log_decay) * x, membrane)
         return {"membrane": states, "decay": log_decay.exp()}
+
+    def cost(self) -> Cost:
+        """The gate's taps, then H = x + decay (H - x); a sigmoid and a power."""
+        k = self.kernel_size
+        return Cost(k + 1, k + 2, transcendentals=2, state_bytes=4 * k)
 
     def extra_repr(self) -> str:
         """Shown by `print`."""

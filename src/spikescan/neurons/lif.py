@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from spikescan import ops
 from spikescan.errors import InputError
 from spikescan.firing import Binary, Firing
-from spikescan.neurons.base import Temporal, at_rest, no_weight_decay
+from spikescan.neurons.base import Cost, Neuron, at_rest, no_weight_decay
 from spikescan.neurons.padding import zero_padding
 from spikescan.ops._checks import check_sequence
 
@@ -26,7 +26,7 @@ class LIFState(NamedTuple):
     membrane: Tensor
 
 
-class _IntegrateAndFire(Temporal):
+class _IntegrateAndFire(Neuron):
     """All of a neuron of this file but the two numbers of its charge, H = decay V + gain x."""
 
     def __init__(self, reset: ResetName | None, detach_reset: bool, firing: Firing | None) -> None:
@@ -67,7 +67,7 @@ class _IntegrateAndFire(Temporal):
 
     @torch.no_grad()
     def trace(self, x: Tensor, state: LIFState | None = None) -> dict[str, Tensor]:
-        """What happens inside, for pictures and tests: the charged membrane H ``[T, B, C, *]``, before its reset."""
+        """See `Neuron.trace`; the charged membrane H, before its reset."""
         decay, gain = self.charge(x.device)
         charges = []
         for x_t in x.unbind(0):
@@ -75,6 +75,10 @@ class _IntegrateAndFire(Temporal):
             charges.append(decay * before + gain * x_t)
             _, state = self.step(x_t, state)
         return {"membrane": torch.stack(charges) if charges else torch.zeros_like(x)}
+
+    def cost(self) -> Cost:
+        """The leak, the input and the reset; the gain is a constant that the weights before it can hold."""
+        return Cost(1, 1 + (self.reset == "soft"), state_bytes=4)
 
 
 class IF(_IntegrateAndFire):
@@ -100,6 +104,10 @@ class IF(_IntegrateAndFire):
         """Nothing leaks: 1 and 1."""
         one = torch.ones((), device=device)
         return one, one
+
+    def cost(self) -> Cost:
+        """The input and the reset."""
+        return Cost(0, 1 + (self.reset == "soft"), state_bytes=4)
 
     def extra_repr(self) -> str:
         """Shown by `print`."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from spikescan import ops
 from spikescan.errors import InputError
 from spikescan.firing import Binary, Firing
-from spikescan.neurons.base import Temporal, at_rest, check_carried, no_weight_decay
+from spikescan.neurons.base import Cost, Neuron, at_rest, check_carried, no_weight_decay
 from spikescan.neurons.padding import zero_padding
 from spikescan.ops import IDENTITY, FiringSpec
 from spikescan.ops._checks import check_sequence, compute_dtype
@@ -30,7 +30,7 @@ class PSNState(NamedTuple):
     """PSN sees all of time at once and carries nothing."""
 
 
-class PSN(Temporal):
+class PSN(Neuron):
     r"""A learnt matrix over time instead of a recurrence.
 
     .. math:: H = W X, \quad S = \Theta(H + b)
@@ -89,8 +89,12 @@ class PSN(Temporal):
 
     @torch.no_grad()
     def trace(self, x: Tensor, state: PSNState | None = None) -> dict[str, Tensor]:
-        """What happens inside, for pictures and tests: the membrane ``[T, B, C, *]``."""
+        """See `Neuron.trace`."""
         return {"membrane": ops.time_mixing(x, self.weight, torch.zeros_like(self.bias))}
+
+    def cost(self) -> Cost:
+        """A row of the matrix; serially, all T inputs would have to be kept."""
+        return Cost(self.time_steps, self.time_steps, state_bytes=4 * self.time_steps)
 
     def extra_repr(self) -> str:
         """Shown by `print`."""
@@ -104,7 +108,7 @@ class MaskedPSNState(NamedTuple):
     window: Tensor
 
 
-class MaskedPSN(Temporal):
+class MaskedPSN(Neuron):
     r"""PSN whose matrix is masked to the last `order` inputs, so that it is causal.
 
     .. math:: H = \big(\lambda M_k + (1 - \lambda) J\big) \circ W \; X, \quad S = \Theta(H + b)
@@ -168,7 +172,7 @@ class MaskedPSN(Temporal):
 
     @torch.no_grad()
     def trace(self, x: Tensor, state: MaskedPSNState | None = None) -> dict[str, Tensor]:
-        """What happens inside, for pictures and tests: the membrane ``[T, B, C, *]``."""
+        """See `Neuron.trace`."""
         return {"membrane": self._mix(x, state, None, torch.zeros_like(self.bias), IDENTITY)}
 
     def _mix(
@@ -217,6 +221,10 @@ class MaskedPSN(Temporal):
                 f"DSN(channels), which never end."
             )
 
+    def cost(self) -> Cost:
+        """A row of the band; the first order - 1 steps of a sequence have shorter ones."""
+        return Cost(self.order, self.order, state_bytes=4 * (self.order - 1))
+
     def extra_repr(self) -> str:
         """Shown by `print`."""
         return f"{self.time_steps}, order={self.order}, mask_weight={self.mask_weight}, firing={self.firing}"
@@ -238,7 +246,7 @@ class SlidingPSNState(NamedTuple):
     window: Tensor
 
 
-class SlidingPSN(Temporal):
+class SlidingPSN(Neuron):
     r"""PSN with one filter over the last `order` inputs, the same at every time step.
 
     .. math:: H_t = \sum_{i=0}^{k-1} w_i \, x_{t-k+1+i}, \quad S_t = \Theta(H_t + b)
@@ -282,9 +290,13 @@ class SlidingPSN(Temporal):
 
     @torch.no_grad()
     def trace(self, x: Tensor, state: SlidingPSNState | None = None) -> dict[str, Tensor]:
-        """What happens inside, for pictures and tests: the membrane ``[T, B, C, *]``."""
+        """See `Neuron.trace`."""
         (window,) = self.unpack(state, SlidingPSNState)
         return {"membrane": ops.causal_conv(x, self.weight, window=window)[0]}
+
+    def cost(self) -> Cost:
+        """The filter and the bias; the first order - 1 steps of a sequence have shorter ones."""
+        return Cost(self.order, self.order, state_bytes=4 * (self.order - 1))
 
     def extra_repr(self) -> str:
         """Shown by `print`."""

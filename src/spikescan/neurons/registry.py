@@ -7,14 +7,14 @@ from typing import Any
 from spikescan.errors import InputError
 from spikescan.firing import firing_from
 from spikescan.names import check_names, choose_named
-from spikescan.neurons.base import Temporal
+from spikescan.neurons.base import Neuron
 from spikescan.neurons.dsn import DSN
 from spikescan.neurons.lif import IF, LIF, ParametricLIF
 from spikescan.neurons.psn import PSN, MaskedPSN, SlidingPSN
 
 __all__ = ["create_neuron", "list_neurons", "neuron_class", "neuron_options"]
 
-_NEURONS: dict[str, type[Temporal]] = {
+_NEURONS: dict[str, type[Neuron]] = {
     "dsn": DSN,
     "psn": PSN,
     "masked_psn": MaskedPSN,
@@ -34,7 +34,7 @@ def list_neurons() -> list[str]:
     return list(_NEURONS)
 
 
-def neuron_class(name: str) -> type[Temporal]:
+def neuron_class(name: str) -> type[Neuron]:
     """The class behind a name.
 
     Raises:
@@ -51,7 +51,7 @@ def neuron_options(name: str) -> dict[str, inspect.Parameter]:
 
 def create_neuron(
     name: str, channels: int, time_steps: int | None = None, options: Mapping[str, Any] | None = None
-) -> Temporal:
+) -> Neuron:
     """Make the neuron `name` for a layer.
 
     Args:
