@@ -1,23 +1,21 @@
 """Integrate-and-fire neurons with a reset: the serial baselines."""
 
+import itertools
 import math
-from abc import abstractmethod
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from spikescan import ops
 from spikescan.errors import InputError
-from spikescan.firing import Binary, Firing
-from spikescan.neurons.base import Cost, Neuron, at_rest, no_weight_decay
-from spikescan.neurons.padding import zero_padding
-from spikescan.ops._checks import check_sequence
+from spikescan.firing import Binary, Firing, Integer
+from spikescan.neurons.base import Cost, no_weight_decay
+from spikescan.neurons.swept import SweptNeuron
+from spikescan.ops.sweep import Cell, detach, where
 
 __all__ = ["IF", "LIF", "LIFState", "ParametricLIF"]
 
 ResetName = Literal["soft", "hard"]
-_RESETS = {None: ops.Reset.NONE, "soft": ops.Reset.SOFT, "hard": ops.Reset.HARD}
 
 
 class LIFState(NamedTuple):
@@ -26,55 +24,48 @@ class LIFState(NamedTuple):
     membrane: Tensor
 
 
-class _IntegrateAndFire(Neuron):
-    """All of a neuron of this file but the two numbers of its charge, H = decay V + gain x."""
+def _integrate_and_fire(reset: str | None, detach_reset: bool, integer: bool) -> Cell:
+    """H = decay V + gain x, S = fire(H), and the reset."""
+
+    def step(x: Any, state: Any, parameters: Any, fire: Any) -> Any:
+        (v,), (decay, gain) = state, parameters
+        h = decay * v + gain * x
+        s = fire(h)
+        resetting = detach(s) if detach_reset else s
+        if reset == "soft":
+            v = h - resetting * fire.unit
+        elif reset == "hard":
+            # Any number of integer spikes resets the membrane as a whole, so that their gradient has no part in it.
+            v = where(s > 0.0, 0.0, h) if integer else h * (1.0 - resetting)
+        else:
+            v = h
+        return s, (v,)
+
+    return Cell(step, states=1, parameters=2)
+
+
+_CELLS = {
+    (reset, detach_reset, integer): _integrate_and_fire(reset, detach_reset, integer)
+    for reset, detach_reset, integer in itertools.product(("soft", "hard", None), (True, False), (True, False))
+}
+
+
+class _IntegrateAndFire(SweptNeuron):
+    """All of a neuron of this file but the decay and the gain of its charge."""
+
+    state_type = LIFState
 
     def __init__(self, reset: ResetName | None, detach_reset: bool, firing: Firing | None) -> None:
         super().__init__()
-        if reset not in _RESETS:
+        if reset not in ("soft", "hard", None):
             raise InputError(f"{type(self).__name__}: reset is {reset!r}, expected 'soft', 'hard' or None.")
-        self.reset = reset
+        self.reset: ResetName | None = reset
         self.detach_reset = detach_reset
         self.firing = Binary() if firing is None else firing
 
-    @abstractmethod
-    def charge(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Decay and gain, two scalars."""
-
-    def initial_state(self, x_t: Tensor) -> LIFState:
-        """At rest: zero membrane."""
-        return LIFState(at_rest(x_t))
-
-    def forward(
-        self, x: Tensor, state: LIFState | None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, LIFState]:
-        """Run over all of time at once; see `Temporal.forward`."""
-        check_sequence(type(self).__name__, x)
-        (membrane,) = self.unpack(state, LIFState)
-        decay, gain = self.charge(x.device)
-        channels = x.shape[2]
-        spikes, membrane = ops.leaky_integration(
-            zero_padding(x, lengths),
-            decay.expand(channels),
-            gain.expand(channels),
-            firing=self.firing.spec,
-            reset=_RESETS[self.reset],
-            detach_reset=self.detach_reset,
-            membrane=membrane,
-            lengths=lengths,
-        )
-        return spikes, LIFState(membrane)
-
-    @torch.no_grad()
-    def trace(self, x: Tensor, state: LIFState | None = None) -> dict[str, Tensor]:
-        """See `Neuron.trace`; the charged membrane H, before its reset."""
-        decay, gain = self.charge(x.device)
-        charges = []
-        for x_t in x.unbind(0):
-            (before,) = self.initial_state(x_t) if state is None else state
-            charges.append(decay * before + gain * x_t)
-            _, state = self.step(x_t, state)
-        return {"membrane": torch.stack(charges) if charges else torch.zeros_like(x)}
+    def cell(self) -> Cell:
+        """The step with this reset."""
+        return _CELLS[self.reset, self.detach_reset, isinstance(self.firing, Integer)]
 
     def cost(self) -> Cost:
         """The leak, the input and the reset; the gain is a constant that the weights before it can hold."""
@@ -100,7 +91,7 @@ class IF(_IntegrateAndFire):
     ) -> None:
         super().__init__(reset, detach_reset, firing)
 
-    def charge(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    def coefficients(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Nothing leaks: 1 and 1."""
         one = torch.ones((), device=device)
         return one, one
@@ -148,7 +139,7 @@ class LIF(_IntegrateAndFire):
         self.tau = float(tau)
         self.scale_input = scale_input
 
-    def charge(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    def coefficients(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """1 - 1 / tau, and 1 / tau or 1."""
         leak = torch.tensor(1.0 / self.tau, dtype=torch.float64, device=device)
         return 1.0 - leak, leak if self.scale_input else torch.ones_like(leak)
@@ -193,7 +184,7 @@ class ParametricLIF(_IntegrateAndFire):
         """The time constant in steps."""
         return float(1.0 + torch.exp(-self.weight.detach()))
 
-    def charge(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    def coefficients(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """1 - 1 / tau, and 1 / tau or 1."""
         leak = torch.sigmoid(self.weight)
         return 1.0 - leak, leak if self.scale_input else torch.ones_like(leak)
