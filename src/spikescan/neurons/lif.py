@@ -13,7 +13,7 @@ from spikescan.neurons.base import Cost, no_weight_decay
 from spikescan.neurons.swept import SweptNeuron
 from spikescan.ops.sweep import Cell, detach, where
 
-__all__ = ["IF", "LIF", "LIFState", "ParametricLIF"]
+__all__ = ["IF", "ILIF", "LIF", "LIFState", "ParametricLIF"]
 
 ResetName = Literal["soft", "hard"]
 
@@ -147,6 +147,35 @@ class LIF(_IntegrateAndFire):
     def extra_repr(self) -> str:
         """Shown by `print`."""
         return f"tau={self.tau}, reset={self.reset!r}, scale_input={self.scale_input}, firing={self.firing}"
+
+
+class ILIF(_IntegrateAndFire):
+    r"""Integer LIF (I-LIF; Luo et al., SpikeYOLO, ECCV 2024): several spikes at once, taken off the membrane.
+
+    .. math:: H_t = \beta V_{t-1} + x_t, \quad S_t = \text{clip}(\text{round}(H_t), 0, N), \quad V_t = H_t - S_t
+
+    Args:
+        decay: beta, in [0, 1].
+        levels: N.
+        detach_reset: no gradient through the spike in the reset, as in the authors' code.
+
+    Shapes: x ``[T, B, C, *]`` to spikes ``[T, B, C, *]``.
+    """
+
+    def __init__(self, decay: float = 0.25, *, levels: int = 4, detach_reset: bool = True) -> None:
+        super().__init__("soft", detach_reset, Integer(levels))
+        if not 0.0 <= decay <= 1.0:
+            raise InputError(f"ILIF: decay is {decay}, expected 0 to 1.")
+        self.decay = float(decay)
+
+    def coefficients(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Beta and 1."""
+        decay = torch.tensor(self.decay, dtype=torch.float64, device=device)
+        return decay, torch.ones_like(decay)
+
+    def extra_repr(self) -> str:
+        """Shown by `print`."""
+        return f"decay={self.decay}, firing={self.firing}"
 
 
 class ParametricLIF(_IntegrateAndFire):
