@@ -1,7 +1,4 @@
-"""The serial relatives of the LIF as their papers and code state them, in numpy; x is ``[T, C]`` in float64.
-
-`gap` is the least distance of a membrane from its threshold: below 1e-9 another order of the same sums may fire otherwise.
-"""
+"""The serial relatives of the LIF as their papers and code state them, in numpy; x is ``[T, C]`` in float64."""
 
 import numpy as np
 
@@ -58,7 +55,7 @@ def alif(x: Array, tau: float, tau_adaptation: float, beta: float) -> tuple[Arra
 def glif(
     x: Array, gates: Array, decay: Array, threshold: Array, reset: Array, linear: Array, conductance: Array
 ) -> tuple[Array, Array]:
-    """Gated LIF (NeurIPS 2022), all constants given as they act: spikes, and membrane above the threshold."""
+    """Gated LIF (NeurIPS 2022), all constants given as they act: spikes, and the membrane as if its threshold were 0.5."""
     alpha, beta, gamma = gates
     u, s = np.zeros(x.shape[1]), np.zeros(x.shape[1])
     spikes, margins = np.zeros_like(x), np.zeros_like(x)
@@ -71,5 +68,5 @@ def glif(
             - (1.0 - gamma) * reset * s
         )
         s = (u >= threshold).astype(float)
-        spikes[t], margins[t] = s, u - threshold
+        spikes[t], margins[t] = s, u - threshold + 0.5
     return spikes, margins

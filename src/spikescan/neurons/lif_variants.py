@@ -35,7 +35,7 @@ def _klif(reset: str, detach_reset: bool, scale_reset: bool) -> Cell:
         v = f - resetting * fire.unit if reset == "soft" else f * (1.0 - resetting)
         return s, (v / k if scale_reset else v,)
 
-    return Cell(step, states=1, parameters=3)
+    return Cell(step, states=("membrane",), parameters=("decay", "gain", "slope"))
 
 
 _KLIF = {options: _klif(*options) for options in itertools.product(("soft", "hard"), _BOTH, _BOTH)}
@@ -115,7 +115,7 @@ def _clif(detach_reset: bool) -> Cell:
         m = m * sigmoid(leak * u) + s
         return s, (u - (detach(s) if detach_reset else s) * (sigmoid(m) + fire.unit), m)
 
-    return Cell(step, states=2, parameters=2)
+    return Cell(step, states=("membrane", "complementary"), parameters=("decay", "leak"))
 
 
 _CLIF = {detach_reset: _clif(detach_reset) for detach_reset in _BOTH}
@@ -181,7 +181,7 @@ def _alif(detach_reset: bool) -> Cell:
         s = fire(h - raised)
         return s, (h - (detach(s) if detach_reset else s) * (raised + fire.unit), rho * a + s)
 
-    return Cell(step, states=2, parameters=4)
+    return Cell(step, states=("membrane", "adaptation"), parameters=("decay", "gain", "rho", "beta"))
 
 
 _ALIF = {detach_reset: _alif(detach_reset) for detach_reset in _BOTH}
@@ -264,7 +264,7 @@ def _glif_step(x: Any, state: Any, parameters: Any, fire: Any) -> Any:
     return s, (leak * u * (1.0 - keep * s) - drop * s,)
 
 
-_GLIF = Cell(_glif_step, states=1, parameters=5)
+_GLIF = Cell(_glif_step, states=("membrane",), parameters=("leak", "drain", "threshold", "keep", "drop"))
 
 
 class GLIF(Neuron):
@@ -328,11 +328,12 @@ class GLIF(Neuron):
 
     @torch.no_grad()
     def trace(self, x: Tensor, state: GLIFState | None = None) -> dict[str, Tensor]:
-        """See `Neuron.trace`; the membrane above its learnt threshold, which is 0 here."""
+        """See `Neuron.trace`; the membrane, shifted so that the learnt threshold is that of `firing`."""
         position, membrane = self.initial_state(x[0]) if state is None else self._checked(x, state)
         gated = self._gated(x, position, None)
         spec = self.firing.surrogate.spec(0.0)
-        return {"membrane": ops.sweep_membranes(_GLIF, gated, self._coefficients(), firing=spec, state=(membrane,))}
+        above = ops.sweep_membranes(_GLIF, gated, self._coefficients(), firing=spec, state=(membrane,))
+        return {"membrane": above + self.firing.threshold}
 
     def _coefficients(self) -> tuple[Tensor, ...]:
         """Leak, drain, threshold, and how much of membrane and reset value a spike takes."""

@@ -36,7 +36,7 @@ def _leaky(reset: Reset, detach_reset: bool, integer: bool) -> Cell:
             v = h
         return s, (v,)
 
-    return Cell(step, states=1, parameters=2)
+    return Cell(step, states=("membrane",), parameters=("decay", "gain"))
 
 
 _BOTH = (True, False)

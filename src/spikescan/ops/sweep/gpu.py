@@ -102,28 +102,28 @@ def _compiled(name: str, arguments: str, body: str) -> Any:
 
 def _load_parameters(cell: Cell) -> str:
     place = "column // space, mask=column < columns, other=0.0"
-    return _each(cell.parameters, f"parameter_# = tl.load(parameters + # * channels + {place})")
+    return _each(len(cell.parameters), f"parameter_# = tl.load(parameters + # * channels + {place})")
 
 
 @functools.cache
 def _forward_kernel(key: str) -> Any:
     cell = cell_of(key)
-    step = _statements(cell.program, ["fired", *[f"after_{i}" for i in range(cell.states)]])
+    step = _statements(cell.program, ["fired", *[f"after_{i}" for i in range(len(cell.states))]])
     loop = f"""
 valid = inside & (t < last)
 inputs = tl.load(x + t * stride + place, mask=valid, other=0.0).to(D)
 {step}
-{_each(cell.states, "state_# = tl.where(valid, after_#, state_#)")}
+{_each(len(cell.states), "state_# = tl.where(valid, after_#, state_#)")}
 tl.store(spikes + t * stride + place, tl.where(valid, fired, 0.0), mask=inside)
 if kept is not None:
-{textwrap.indent(_each(cell.states, "tl.store(kept + (t + # * T) * stride + place, state_#, mask=inside)"), "    ")}
+{textwrap.indent(_each(len(cell.states), "tl.store(kept + (t + # * T) * stride + place, state_#, mask=inside)"), "    ")}
 """
     body = f"""{_HEAD}
 {_load_parameters(cell)}
-{_each(cell.states, "state_# = tl.load(initial + # * stride + place, mask=inside, other=0.0)")}
+{_each(len(cell.states), "state_# = tl.load(initial + # * stride + place, mask=inside, other=0.0)")}
 for t in range(T):
 {textwrap.indent(loop, "    ")}
-{_each(cell.states, "tl.store(final + # * stride + place, state_#, mask=inside)")}
+{_each(len(cell.states), "tl.store(final + # * stride + place, state_#, mask=inside)")}
 """
     return _compiled(f"sweep_{key}", _ARGUMENTS.format(tensors="spikes, kept, final"), body)
 
@@ -131,12 +131,17 @@ for t in range(T):
 @functools.cache
 def _backward_kernel(key: str) -> Any:
     cell = cell_of(key)
-    results = ["of_x", *[f"before_{i}" for i in range(cell.states)], *[f"sum_{i}" for i in range(cell.parameters)]]
+    results = [
+        "of_x",
+        *[f"before_{i}" for i in range(len(cell.states))],
+        *[f"sum_{i}" for i in range(len(cell.parameters))],
+    ]
     # The gradient of output 0 is that of the spikes, of output i + 1 that of state i.
     grads = "\n".join(
-        f"grad_{i + 1} = tl.load(grad_final + {i} * stride + place, mask=inside, other=0.0)" for i in range(cell.states)
+        f"grad_{i + 1} = tl.load(grad_final + {i} * stride + place, mask=inside, other=0.0)"
+        for i in range(len(cell.states))
     )
-    later = "\n".join(f"grad_{i + 1} = tl.where(valid, before_{i}, grad_{i + 1})" for i in range(cell.states))
+    later = "\n".join(f"grad_{i + 1} = tl.where(valid, before_{i}, grad_{i + 1})" for i in range(len(cell.states)))
     kept = "kept + (t - 1 + # * T) * stride + place, mask=inside & (t > 0), other=0.0"
     start = "initial + # * stride + place, mask=inside & (t == 0), other=0.0"
     loop = f"""
@@ -144,24 +149,24 @@ t = T - 1 - step
 valid = inside & (t < last)
 inputs = tl.load(x + t * stride + place, mask=valid, other=0.0).to(D)
 grad_0 = tl.load(grad_spikes + t * stride + place, mask=valid, other=0.0).to(D)
-{_each(cell.states, f"state_# = tl.load({kept}) + tl.load({start})")}
+{_each(len(cell.states), f"state_# = tl.load({kept}) + tl.load({start})")}
 {_statements(cell.gradient, results)}
 {later}
-{_each(cell.parameters, "total_# = tl.where(valid, sum_#, total_#)")}
+{_each(len(cell.parameters), "total_# = tl.where(valid, sum_#, total_#)")}
 tl.store(grad_x + t * stride + place, tl.where(valid, of_x, 0.0), mask=inside)
 """
     stores = "\n".join(
-        f"tl.store(grad_initial + {i} * stride + place, grad_{i + 1}, mask=inside)" for i in range(cell.states)
+        f"tl.store(grad_initial + {i} * stride + place, grad_{i + 1}, mask=inside)" for i in range(len(cell.states))
     )
     body = f"""{_HEAD}
 {_load_parameters(cell)}
 {grads}
-{_each(cell.parameters, "total_# = tl.zeros((ROWS, COLUMNS), D)")}
+{_each(len(cell.parameters), "total_# = tl.zeros((ROWS, COLUMNS), D)")}
 for step in range(T):
 {textwrap.indent(loop, "    ")}
 {stores}
-program = strip(rows, columns, ROWS, COLUMNS) * {cell.parameters}
-{_each(cell.parameters, "store_sum(partials, total_#, program + #, column, columns)")}
+program = strip(rows, columns, ROWS, COLUMNS) * {len(cell.parameters)}
+{_each(len(cell.parameters), "store_sum(partials, total_#, program + #, column, columns)")}
 """
     tensors = "kept, grad_spikes, grad_final, grad_x, grad_initial, partials"
     return _compiled(f"sweep_backward_{key}", _ARGUMENTS.format(tensors=tensors), body)
