@@ -9,16 +9,21 @@ import pytest
 import spikescan
 
 NAMES = [
+    "ALIF",
     "ATan",
     "BackendError",
     "Binary",
+    "CLIF",
     "CheckpointError",
     "Cost",
     "DSN",
     "DataError",
+    "GLIF",
     "IF",
+    "ILIF",
     "InputError",
     "Integer",
+    "KLIF",
     "LIF",
     "LastReadout",
     "LeakyReadout",

@@ -2,17 +2,27 @@
 
 from spikescan.neurons.base import Cost, Neuron, State, Temporal, detach, map_state, spiking_neurons
 from spikescan.neurons.dsn import DSN, DSNState
-from spikescan.neurons.lif import IF, LIF, LIFState, ParametricLIF
+from spikescan.neurons.lif import IF, ILIF, LIF, LIFState, ParametricLIF
+from spikescan.neurons.lif_variants import ALIF, CLIF, GLIF, KLIF, ALIFState, CLIFState, GLIFState, KLIFState
 from spikescan.neurons.psn import PSN, MaskedPSN, MaskedPSNState, PSNState, SlidingPSN, SlidingPSNState
 from spikescan.neurons.registry import create_neuron, list_neurons
 
 __all__ = [
+    "ALIF",
+    "CLIF",
     "DSN",
+    "GLIF",
     "IF",
+    "ILIF",
+    "KLIF",
     "LIF",
     "PSN",
+    "ALIFState",
+    "CLIFState",
     "Cost",
     "DSNState",
+    "GLIFState",
+    "KLIFState",
     "LIFState",
     "MaskedPSN",
     "MaskedPSNState",

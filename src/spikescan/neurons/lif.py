@@ -1,23 +1,22 @@
 """Integrate-and-fire neurons with a reset: the serial baselines."""
 
 import math
-from abc import abstractmethod
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from spikescan import ops
 from spikescan.errors import InputError
-from spikescan.firing import Binary, Firing
-from spikescan.neurons.base import Cost, Neuron, at_rest, no_weight_decay
-from spikescan.neurons.padding import zero_padding
-from spikescan.ops._checks import check_sequence
+from spikescan.firing import Binary, Firing, Integer
+from spikescan.neurons.base import Cost, no_weight_decay
+from spikescan.neurons.swept import SweptNeuron
+from spikescan.ops.leaky_integration import Reset, leaky_cell
+from spikescan.ops.sweep import Cell
 
-__all__ = ["IF", "LIF", "LIFState", "ParametricLIF"]
+__all__ = ["IF", "ILIF", "LIF", "LIFState", "ParametricLIF"]
 
 ResetName = Literal["soft", "hard"]
-_RESETS = {None: ops.Reset.NONE, "soft": ops.Reset.SOFT, "hard": ops.Reset.HARD}
+_RESETS = {None: Reset.NONE, "soft": Reset.SOFT, "hard": Reset.HARD}
 
 
 class LIFState(NamedTuple):
@@ -26,55 +25,22 @@ class LIFState(NamedTuple):
     membrane: Tensor
 
 
-class _IntegrateAndFire(Neuron):
-    """All of a neuron of this file but the two numbers of its charge, H = decay V + gain x."""
+class _IntegrateAndFire(SweptNeuron):
+    """All of a neuron of this file but the decay and the gain of its charge."""
+
+    state_type = LIFState
 
     def __init__(self, reset: ResetName | None, detach_reset: bool, firing: Firing | None) -> None:
         super().__init__()
         if reset not in _RESETS:
             raise InputError(f"{type(self).__name__}: reset is {reset!r}, expected 'soft', 'hard' or None.")
-        self.reset = reset
+        self.reset: ResetName | None = reset
         self.detach_reset = detach_reset
         self.firing = Binary() if firing is None else firing
 
-    @abstractmethod
-    def charge(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Decay and gain, two scalars."""
-
-    def initial_state(self, x_t: Tensor) -> LIFState:
-        """At rest: zero membrane."""
-        return LIFState(at_rest(x_t))
-
-    def forward(
-        self, x: Tensor, state: LIFState | None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, LIFState]:
-        """Run over all of time at once; see `Temporal.forward`."""
-        check_sequence(type(self).__name__, x)
-        (membrane,) = self.unpack(state, LIFState)
-        decay, gain = self.charge(x.device)
-        channels = x.shape[2]
-        spikes, membrane = ops.leaky_integration(
-            zero_padding(x, lengths),
-            decay.expand(channels),
-            gain.expand(channels),
-            firing=self.firing.spec,
-            reset=_RESETS[self.reset],
-            detach_reset=self.detach_reset,
-            membrane=membrane,
-            lengths=lengths,
-        )
-        return spikes, LIFState(membrane)
-
-    @torch.no_grad()
-    def trace(self, x: Tensor, state: LIFState | None = None) -> dict[str, Tensor]:
-        """See `Neuron.trace`; the charged membrane H, before its reset."""
-        decay, gain = self.charge(x.device)
-        charges = []
-        for x_t in x.unbind(0):
-            (before,) = self.initial_state(x_t) if state is None else state
-            charges.append(decay * before + gain * x_t)
-            _, state = self.step(x_t, state)
-        return {"membrane": torch.stack(charges) if charges else torch.zeros_like(x)}
+    def cell(self) -> Cell:
+        """The step with this reset."""
+        return leaky_cell(_RESETS[self.reset], self.detach_reset, self.firing.spec)
 
     def cost(self) -> Cost:
         """The leak, the input and the reset; the gain is a constant that the weights before it can hold."""
@@ -100,7 +66,7 @@ class IF(_IntegrateAndFire):
     ) -> None:
         super().__init__(reset, detach_reset, firing)
 
-    def charge(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    def coefficients(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Nothing leaks: 1 and 1."""
         one = torch.ones((), device=device)
         return one, one
@@ -148,7 +114,7 @@ class LIF(_IntegrateAndFire):
         self.tau = float(tau)
         self.scale_input = scale_input
 
-    def charge(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    def coefficients(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """1 - 1 / tau, and 1 / tau or 1."""
         leak = torch.tensor(1.0 / self.tau, dtype=torch.float64, device=device)
         return 1.0 - leak, leak if self.scale_input else torch.ones_like(leak)
@@ -156,6 +122,35 @@ class LIF(_IntegrateAndFire):
     def extra_repr(self) -> str:
         """Shown by `print`."""
         return f"tau={self.tau}, reset={self.reset!r}, scale_input={self.scale_input}, firing={self.firing}"
+
+
+class ILIF(_IntegrateAndFire):
+    r"""Integer LIF (I-LIF; Luo et al., SpikeYOLO, ECCV 2024): several spikes at once, taken off the membrane.
+
+    .. math:: H_t = \beta V_{t-1} + x_t, \quad S_t = \text{clip}(\text{round}(H_t), 0, N), \quad V_t = H_t - S_t
+
+    Args:
+        decay: beta, in [0, 1].
+        levels: N.
+        detach_reset: no gradient through the spike in the reset, as in the authors' code.
+
+    Shapes: x ``[T, B, C, *]`` to spikes ``[T, B, C, *]``.
+    """
+
+    def __init__(self, decay: float = 0.25, *, levels: int = 4, detach_reset: bool = True) -> None:
+        super().__init__("soft", detach_reset, Integer(levels))
+        if not 0.0 <= decay <= 1.0:
+            raise InputError(f"ILIF: decay is {decay}, expected 0 to 1.")
+        self.decay = float(decay)
+
+    def coefficients(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Beta and 1."""
+        decay = torch.tensor(self.decay, dtype=torch.float64, device=device)
+        return decay, torch.ones_like(decay)
+
+    def extra_repr(self) -> str:
+        """Shown by `print`."""
+        return f"decay={self.decay}, firing={self.firing}"
 
 
 class ParametricLIF(_IntegrateAndFire):
@@ -193,7 +188,7 @@ class ParametricLIF(_IntegrateAndFire):
         """The time constant in steps."""
         return float(1.0 + torch.exp(-self.weight.detach()))
 
-    def charge(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    def coefficients(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """1 - 1 / tau, and 1 / tau or 1."""
         leak = torch.sigmoid(self.weight)
         return 1.0 - leak, leak if self.scale_input else torch.ones_like(leak)

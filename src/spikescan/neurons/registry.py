@@ -9,7 +9,8 @@ from spikescan.firing import firing_from
 from spikescan.names import check_names, choose_named
 from spikescan.neurons.base import Neuron
 from spikescan.neurons.dsn import DSN
-from spikescan.neurons.lif import IF, LIF, ParametricLIF
+from spikescan.neurons.lif import IF, ILIF, LIF, ParametricLIF
+from spikescan.neurons.lif_variants import ALIF, CLIF, GLIF, KLIF
 from spikescan.neurons.psn import PSN, MaskedPSN, SlidingPSN
 
 __all__ = ["create_neuron", "list_neurons", "neuron_class", "neuron_options"]
@@ -22,6 +23,11 @@ _NEURONS: dict[str, type[Neuron]] = {
     "if": IF,
     "lif": LIF,
     "parametric_lif": ParametricLIF,
+    "ilif": ILIF,
+    "alif": ALIF,
+    "clif": CLIF,
+    "glif": GLIF,
+    "klif": KLIF,
 }
 # What the network knows and a recipe need not say.
 _FROM_NETWORK = ("channels", "time_steps")

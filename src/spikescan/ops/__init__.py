@@ -9,12 +9,14 @@ from spikescan.ops.dynamic_decay import dynamic_decay, dynamic_decay_step
 from spikescan.ops.fire import fire
 from spikescan.ops.leaky_integration import Reset, leaky_integration
 from spikescan.ops.linear_recurrence import linear_recurrence
+from spikescan.ops.sweep import Cell, sweep, sweep_membranes
 from spikescan.ops.time_mixing import time_mixing
 
 __all__ = [
     "BACKENDS",
     "IDENTITY",
     "OPS",
+    "Cell",
     "FiringSpec",
     "Kind",
     "Reset",
@@ -28,5 +30,7 @@ __all__ = [
     "linear_recurrence",
     "retain_freed_memory",
     "shift_window",
+    "sweep",
+    "sweep_membranes",
     "time_mixing",
 ]

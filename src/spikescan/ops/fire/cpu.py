@@ -52,7 +52,7 @@ def _surrogate(x: Vector, kind: Kind, a: Vector, b: Vector, c: Vector) -> Vector
         z = x * (a * (0.5 * math.pi))
         return a * 0.5 / (z * z + 1.0)
     if kind == Kind.SIGMOID:
-        s = 1.0 / (_exp(x * a * -1.0) + 1.0)
+        s = 1.0 / (exp_of(x * a * -1.0) + 1.0)
         return a * s * (1.0 - s)
     if kind == Kind.TRIANGULAR:
         return clamped(1.0 - x.llvm("fabs") / a, 0.0, 1.0) / a
@@ -63,10 +63,10 @@ def _surrogate(x: Vector, kind: Kind, a: Vector, b: Vector, c: Vector) -> Vector
 
 def _gaussian(x: Vector, deviation: Vector) -> Vector:
     z = x / deviation
-    return _exp(z * z * -0.5) / (deviation * math.sqrt(2.0 * math.pi))
+    return exp_of(z * z * -0.5) / (deviation * math.sqrt(2.0 * math.pi))
 
 
-def _exp(a: Vector) -> Vector:
+def exp_of(a: Vector) -> Vector:
     """e^a; the relative error grows to |a| units in the last place, from the rounding of a / log(2)."""
     return exp2_of(a * LOG2_E)
 

@@ -1,0 +1,58 @@
+"""What neurons share that are given by one step: a `Cell` run over time by `ops.sweep`."""
+
+from abc import abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from spikescan import ops
+from spikescan.neurons.base import Neuron, at_rest, check_channels
+from spikescan.neurons.padding import zero_padding
+from spikescan.ops._checks import check_sequence
+
+__all__ = ["SweptNeuron"]
+
+
+class SweptNeuron(Neuron):
+    """A neuron whose equation is the step of a cell.
+
+    A class says its `state_type`, a NamedTuple of as many tensors ``[B, C, *]`` as the cell has states, all zero at rest;
+    `channels`, where its parameters belong to a number of channels; and the two methods below.
+    """
+
+    state_type: ClassVar[type[tuple[Any, ...]]]
+    channels: int | None = None
+
+    @abstractmethod
+    def cell(self) -> ops.Cell:
+        """The step. Cells are compiled, so the same one has to be given each time."""
+
+    @abstractmethod
+    def coefficients(self, device: torch.device) -> tuple[Tensor, ...]:
+        """The parameters of the cell, each a scalar or ``[C]``."""
+
+    def initial_state(self, x_t: Tensor) -> Any:
+        """At rest: zeros."""
+        return self.state_type(*[at_rest(x_t) for _ in self.cell().states])
+
+    def forward(self, x: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, Any]:
+        """Run over all of time at once; see `Temporal.forward`."""
+        spikes, state = ops.sweep(
+            self.cell(), zero_padding(x, lengths), firing=self.firing.spec, lengths=lengths, **self._given(x, state)
+        )
+        return spikes, self.state_type(*state)
+
+    @torch.no_grad()
+    def trace(self, x: Tensor, state: Any = None) -> dict[str, Tensor]:
+        """See `Neuron.trace`; the membrane that the step compares with its threshold."""
+        return {"membrane": ops.sweep_membranes(self.cell(), x, firing=self.firing.spec, **self._given(x, state))}
+
+    def _given(self, x: Tensor, state: Any) -> dict[str, Any]:
+        """Parameters and state, as the op takes them."""
+        if self.channels is None:
+            check_sequence(type(self).__name__, x)
+        else:
+            check_channels(self, x, 2, self.channels)
+        parameters = tuple(each.expand(x.shape[2]) for each in self.coefficients(x.device))
+        return {"parameters": parameters, "state": self.unpack(state, self.state_type)}

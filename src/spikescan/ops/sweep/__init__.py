@@ -1,0 +1,209 @@
+"""Any neuron as one fused sweep over time, forward and backward, from its step written once."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spikescan.errors import InputError
+from spikescan.ops._checks import (
+    check_floating,
+    check_lengths,
+    check_sequence,
+    check_shape,
+    check_state,
+    compute_dtype,
+    flatten_space,
+)
+from spikescan.ops._dispatch import choose, load, requested
+from spikescan.ops._firing import FiringSpec
+from spikescan.ops._register import register
+from spikescan.ops.sweep import reference
+from spikescan.ops.sweep.cell import Cell, Fire, detach, exp, floor, relu, sigmoid, where
+
+__all__ = ["Cell", "Fire", "detach", "exp", "floor", "relu", "sigmoid", "sweep", "sweep_membranes", "where"]
+
+
+def sweep(
+    cell: Cell,
+    x: Tensor,
+    parameters: tuple[Tensor, ...],
+    *,
+    firing: FiringSpec,
+    state: tuple[Tensor | None, ...] | None = None,
+    lengths: Tensor | None = None,
+    recompute: bool = False,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    r"""Run a cell over time: ``S_t, state_t = step(x_t, state_{t-1}, parameters, fire)``.
+
+    Args:
+        cell: the step.
+        x: input ``[T, B, C, *]``, float32, float64, bfloat16 or float16.
+        parameters: as many as the cell has, each ``[C]``.
+        firing: what `fire` does to a membrane in the step.
+        state: as many as the cell has, each ``[B, C, *]``; None is zero.
+        lengths: int64 ``[B]``, valid steps; None is all T.
+        recompute: keep only the input for the backward pass, and compute the states again there.
+
+    Returns:
+        Spikes ``[T, B, C, *]`` in the dtype of x, and the states after the last valid step in float32 (float64 for float64
+        input). All inputs have gradients.
+
+    Raises:
+        InputError: a shape, dtype, device or range does not fit the input or the cell.
+    """
+    op = "sweep"
+    _check(cell, x, parameters, state)
+    check_lengths(op, lengths, x.shape[0], x.shape[1], x)
+    flat = flatten_space(x)
+    dtype = compute_dtype(x)
+    rest = flat.shape[1:]
+    if state is None or all(each is None for each in state):
+        initial = flat.new_zeros((len(cell.states), *rest), dtype=dtype)
+    else:
+        initial = torch.stack([flat.new_zeros(rest, dtype=dtype) if s is None else s.reshape(rest) for s in state])
+    tensors = (flat, initial, torch.stack([parameter.to(dtype) for parameter in parameters]))
+    options = (lengths, cell.key, int(firing.kind), firing.numbers)
+    chosen = choose(requested(), x.device).backend
+    if chosen == "reference":
+        call: Any = reference.forward
+        spikes, final, _ = call(*tensors, *options, False)
+    else:
+        keep = torch.is_grad_enabled() and not recompute and any(t.requires_grad for t in tensors)
+        spikes, final, _ = _kernel(*tensors, *options, keep, chosen)
+    return spikes.view(x.shape), final.view(len(cell.states), *x.shape[1:]).unbind(0)
+
+
+def sweep_membranes(
+    cell: Cell,
+    x: Tensor,
+    parameters: tuple[Tensor, ...],
+    *,
+    firing: FiringSpec,
+    state: tuple[Tensor | None, ...] | None = None,
+) -> Tensor:
+    """What the cell gives to `fire` at each step, ``[T, B, C, *]``: for pictures and tests, one step after the other.
+
+    Args and errors as in `sweep`.
+    """
+    _check(cell, x, parameters, state)
+    dtype = compute_dtype(x)
+    fire = _Recorder(firing)
+    shape = (-1, *[1] * (x.ndim - 3))
+    values = tuple(parameter.to(dtype).view(shape) for parameter in parameters)
+    state = state or (None,) * len(cell.states)
+    carried = tuple(x.new_zeros(x.shape[1:], dtype=dtype) if each is None else each for each in state)
+    for inputs in x.to(dtype).unbind(0):
+        _, carried = cell.step(inputs, carried, values, fire)
+    return torch.stack(fire.membranes) if fire.membranes else torch.zeros_like(x, dtype=dtype)
+
+
+class _Recorder(reference.TensorFire):
+    """Also keeps the membranes that it is given."""
+
+    def __init__(self, firing: FiringSpec) -> None:
+        super().__init__(int(firing.kind), firing.numbers)
+        self.membranes: list[Tensor] = []
+
+    def __call__(self, membrane: Tensor, /) -> Tensor:
+        self.membranes.append(membrane)
+        return super().__call__(membrane)
+
+
+def _check(cell: Cell, x: Tensor, parameters: tuple[Tensor, ...], state: tuple[Tensor | None, ...] | None) -> None:
+    op = "sweep"
+    check_sequence(op, x)
+    given = {"parameters": (parameters, cell.parameters), "states": (state or cell.states, cell.states)}
+    for what, (values, names) in given.items():
+        if len(values) != len(names):
+            raise InputError(
+                f"{op}: {len(values)} {what} were given, but the cell has {len(names)}: {', '.join(names)}."
+            )
+    for name, parameter in zip(cell.parameters, parameters, strict=True):
+        check_floating(op, name, parameter)
+        check_shape(op, name, parameter, (x.shape[2],), x, "C")
+    for name, each in zip(cell.states, state or (), strict=state is not None):
+        check_state(op, name, each, tuple(x.shape[1:]), x)
+
+
+def _fake(
+    x: Tensor,
+    initial: Tensor,
+    parameters: Tensor,
+    lengths: Tensor | None,
+    cell: str,
+    kind: int,
+    numbers: list[float],
+    keep: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    kept = x.new_empty((len(initial), *x.shape) if keep else (0,), dtype=initial.dtype)
+    return torch.empty_like(x), torch.empty_like(initial), kept
+
+
+@register("sweep", _fake)
+def _kernel(
+    x: Tensor,
+    initial: Tensor,
+    parameters: Tensor,
+    lengths: Tensor | None,
+    cell: str,
+    kind: int,
+    numbers: list[float],
+    keep: bool,
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    return load("sweep", backend).forward(x, initial, parameters, lengths, cell, kind, numbers, keep)  # type: ignore[no-any-return]
+
+
+def _fake_backward(
+    grad_spikes: Tensor,
+    grad_final: Tensor | None,
+    x: Tensor,
+    initial: Tensor,
+    parameters: Tensor,
+    kept: Tensor,
+    lengths: Tensor | None,
+    cell: str,
+    kind: int,
+    numbers: list[float],
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.empty_like(x), torch.empty_like(initial), torch.empty_like(parameters)
+
+
+@register("sweep_backward", _fake_backward)
+def _kernel_backward(
+    grad_spikes: Tensor,
+    grad_final: Tensor | None,
+    x: Tensor,
+    initial: Tensor,
+    parameters: Tensor,
+    kept: Tensor,
+    lengths: Tensor | None,
+    cell: str,
+    kind: int,
+    numbers: list[float],
+    backend: str,
+) -> tuple[Tensor, Tensor, Tensor]:
+    module = load("sweep", backend)
+    options = (lengths, cell, kind, numbers)
+    if kept.numel() < len(initial) * x.numel():  # recompute
+        kept = module.forward(x, initial, parameters, *options, True)[2]
+    return module.backward(grad_spikes, grad_final, x, initial, parameters, kept, *options)  # type: ignore[no-any-return]
+
+
+def _save(ctx: Any, inputs: Any, output: Any) -> None:
+    x, initial, parameters, lengths, *ctx.options, _, ctx.backend = inputs
+    ctx.save_for_backward(x, initial, parameters, output[2], lengths)
+
+
+def _backward(ctx: Any, grad_spikes: Tensor | None, grad_final: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
+    x, *rest = ctx.saved_tensors
+    if grad_spikes is None:
+        grad_spikes = torch.zeros_like(x)
+    grads = _kernel_backward(grad_spikes.contiguous(), grad_final, x, *rest, *ctx.options, ctx.backend)
+    return *grads, None, None, None, None, None, None
+
+
+_kernel.differentiable(_save, _backward)

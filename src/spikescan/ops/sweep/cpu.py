@@ -1,0 +1,473 @@
+"""A cell as two sweeps over time; the sweep is cut as in `spikescan.ops.dynamic_decay.cpu`.
+
+The forward sweep is given the cell's program and the backward sweep its gradient, both as types: each cell has kernels of
+its own, into which its operations are written out.
+"""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import torch
+from numba import types
+from numba.core.datamodel import models
+from numba.extending import NativeValue, register_model, typeof_impl, unbox
+from torch import Tensor
+
+from spikescan.ops._arrays import Channels, empty, in_compute_dtype, limits_of, number_like
+from spikescan.ops._compile import inline, intrinsic, kernel
+from spikescan.ops._firing import FiringSpec, Kind
+from spikescan.ops._simd import (
+    BYTES,
+    Vector,
+    _emit_store,
+    _from_llvm,
+    _to_llvm,
+    add_columns,
+    choose,
+    full,
+    further,
+    load,
+    load_rows,
+    part,
+    prefetch,
+    put,
+    row,
+    select,
+    static,
+    store_rows,
+    tabulate,
+    traced,
+    whole,
+)
+from spikescan.ops._threads import parts, spread
+from spikescan.ops._tiling import is_past_cache, tiling
+from spikescan.ops.fire.cpu import exp_of, through
+from spikescan.ops.fire.cpu import spikes as fire
+from spikescan.ops.sweep.cell import Cell, Node, Program, cell_of
+
+# --- a cell as a type ------------------------------------------------------------------------------------------------
+
+
+class CellType(types.Type):
+    """The type of a cell: its key, so that a kept kernel is found again, and never for a cell that has changed."""
+
+    def __init__(self, cell_key: str) -> None:
+        self.cell_key = cell_key
+        super().__init__(name=f"Cell({cell_key})")
+
+
+register_model(CellType)(models.OpaqueModel)
+
+
+@typeof_impl.register(Cell)
+def _type_of_cell(cell: Cell, _: Any) -> CellType:
+    return CellType(cell.key)
+
+
+@unbox(CellType)
+def _unbox_cell(kind: CellType, cell: Any, c: Any) -> Any:
+    return NativeValue(c.context.get_dummy_value())
+
+
+# --- a program as instructions ---------------------------------------------------------------------------------------
+
+
+def _sigmoid(a: Vector) -> Vector:
+    return 1.0 / (exp_of(a * -1.0) + 1.0)
+
+
+_OPERATIONS: dict[str, Any] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "div": lambda a, b: a / b,
+    "neg": lambda a: a * -1.0,
+    "ge": lambda a, b: a >= b,
+    "gt": lambda a, b: a > b,
+    "le": lambda a, b: a <= b,
+    "lt": lambda a, b: a < b,
+    "where": choose,
+    "exp": exp_of,
+    "sigmoid": _sigmoid,
+    "relu": lambda a: choose(a > 0.0, a, 0.0),
+    "floor": lambda a: a.llvm("floor"),
+    "detach": lambda a: a,
+    "constant": lambda a: a,
+}
+
+
+def _fused(program: Program) -> set[Node]:
+    """The products that are computed in one with the sum or difference that alone uses them."""
+    inputs = [each for node in program.nodes for each in node.inputs if isinstance(each, Node)]
+    uses = Counter([*inputs, *program.outputs])
+    fused = set()
+    for node in program.nodes:
+        if node.op in ("add", "sub"):
+            product = next((e for e in node.inputs if isinstance(e, Node) and e.op == "mul" and uses[e] == 1), None)
+            if product is not None:
+                fused.add(product)
+    return fused
+
+
+def _run(program: Program, given: dict[tuple[Any, ...], Vector], like: Vector, firing: tuple[Any, ...]) -> list[Vector]:
+    """The outputs of a program on vectors; a sum of a product that nothing else uses is one fma."""
+    kind, level, *shape = firing
+    fused = _fused(program)
+    values: dict[Node, Vector] = {}
+
+    def value(each: Any) -> Vector:
+        return values[each] if isinstance(each, Node) else like.full(each)
+
+    for node in program.nodes:
+        if node in fused:
+            continue
+        key = (node.op, *node.inputs)
+        if node.op in ("x", "state", "parameter", "grad", "total", "unit"):
+            values[node] = given[key]
+        elif node.op == "fire":
+            values[node] = fire.traced(value(node.inputs[0]), kind, level)
+        elif node.op == "through":
+            values[node] = through.traced(value(node.inputs[0]), value(node.inputs[1]), kind, level, *shape)
+        elif any(each in fused for each in node.inputs):
+            values[node] = _fma(node, fused, value)
+        else:
+            values[node] = _OPERATIONS[node.op](*map(value, node.inputs))
+    return [values[node] for node in program.outputs]
+
+
+def _fma(node: Node, fused: set[Node], value: Any) -> Any:
+    """A sum or difference of which one side is a product, rounded once."""
+    first, second = node.inputs
+    if first in fused:
+        a, b = map(value, first.inputs)
+        c = value(second)
+        c = c if node.op == "add" else c * -1.0
+        return a.llvm("fma", b, c)
+    a, b = map(value, second.inputs)
+    return (a if node.op == "add" else a * -1.0).llvm("fma", b, value(first))
+
+
+def _given(**values: Any) -> dict[tuple[Any, ...], Vector]:
+    """Vectors by the inputs of a program that they stand for."""
+    return {
+        (name, i): vector
+        for name, vectors in values.items()
+        if isinstance(vectors, tuple)
+        for i, vector in enumerate(vectors)
+    } | {(name,): vector for name, vector in values.items() if not isinstance(vector, tuple)}
+
+
+@intrinsic
+def _advance(context, cell, x, states, parameters, unit, kind, level):
+    """(spikes, states after the step)"""
+    result = types.Tuple([x, states])
+
+    def generate(context, builder, signature, args):
+        _, x, states, parameters, unit, kind, level = (
+            _from_llvm(builder, each, arg) for each, arg in zip(signature.args, args, strict=True)
+        )
+        given = _given(x=x, state=states, parameter=parameters, unit=x.full(unit))
+        spikes, *after = _run(cell_of(cell.cell_key).program, given, x, (kind, level))
+        return _to_llvm(context, builder, result, (spikes, tuple(after)))
+
+    return result(cell, x, states, parameters, unit, kind, level), generate
+
+
+@intrinsic
+def _retreat(context, cell, x, states, parameters, grad_spikes, grad_states, totals, unit, kind, level, a, b, c):
+    """(gradient of x, of the states before the step, of the parameters so far)"""
+    result = types.Tuple([x, states, parameters])
+
+    def generate(context, builder, signature, args):
+        _, x, states, parameters, grad_spikes, grad_states, totals, unit, *firing = (
+            _from_llvm(builder, each, arg) for each, arg in zip(signature.args, args, strict=True)
+        )
+        given = _given(
+            x=x, state=states, parameter=parameters, grad=(grad_spikes, *grad_states), total=totals, unit=x.full(unit)
+        )  # fmt: skip
+        of_x, *rest = _run(cell_of(cell.cell_key).gradient, given, x, tuple(firing))
+        return _to_llvm(
+            context, builder, result, (of_x, tuple(rest[: len(states)]), tuple(rest[len(states) :]))
+        )  # fmt: skip
+
+    arguments = (cell, x, states, parameters, grad_spikes, grad_states, totals, unit, kind, level, a, b, c)
+    return result(*arguments), generate
+
+
+@traced
+def select_rows(mask, a, b):
+    """The tuple of `a_i` where the mask holds, else `b_i`."""
+    return tuple(choose(mask, one, other) for one, other in zip(a, b, strict=True))
+
+
+@intrinsic
+def _store_rows_past_cache(context, array, index, stride, vectors, group):
+    """As `store_rows`, past the cache."""
+
+    def generate(context, builder, signature, args):
+        at = args[1]
+        for i in range(len(vectors)):
+            value = builder.extract_value(args[3], i)
+            _emit_store(context, builder, signature.args[0], args[0], at, value, group, args[4], past_cache=True)
+            at = builder.add(at, args[2])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, vectors, group), generate
+
+
+# --- sweeps ----------------------------------------------------------------------------------------------------------
+
+
+@inline
+def _forward_tile(
+    cell, x, table, limits, spikes, kept, carried, n, slot, column, ahead, first, last, size, neurons, period, block,
+    states, parameters, unit, kind, level, keep, past_cache, group,
+):  # fmt: skip
+    values = load_rows(table, column, period, parameters, group)
+    state = load_rows(carried, slot, block, states, group)
+    masked = limits.size > 0
+    zero = full(0.0, group)
+    limit = load(limits, n, group) if masked else zero
+    for t in range(first, last):
+        at = t * neurons + n
+        inputs = load(x, at, group)
+        prefetch(x, at + ahead, group)
+        s, after = _advance(cell, inputs, state, values, unit, kind, level)
+        if masked:
+            valid = limit > t
+            after = select_rows(valid, after, state)
+            s = select(valid, s, zero)
+        state = after
+        if keep:
+            if past_cache:
+                _store_rows_past_cache(kept, at, size, state, group)
+            else:
+                store_rows(kept, at, size, state, group)
+        put(spikes, at, s, past_cache, group)
+    store_rows(carried, slot, block, state, group)
+
+
+@kernel
+def _forward(
+    cell, x_at, parameters_at, initial_at, limits_at, spikes_at, kept_at, final_at, like,
+    low, high, steps, neurons, channels, space, period, block, tile, states, parameters, unit, kind, level, keep, masked,
+    past_cache,
+):  # fmt: skip
+    size = steps * neurons
+    x, spikes = row(x_at, size, like), row(spikes_at, size, like)
+    kept = row(kept_at, len(states) * size if keep else 0, like)
+    initial, final = row(initial_at, len(states) * neurons, like), row(final_at, len(states) * neurons, like)
+    limits = row(limits_at, neurons if masked else 0, like)
+    table = _table(parameters_at, parameters, channels, space, period, like)
+    step = BYTES // x.itemsize
+    carried = np.empty(len(states) * block, x.dtype)
+    for start in range(low, high, block):
+        stop = min(start + block, high)
+        for each in range(len(states)):
+            carried[each * block : each * block + stop - start] = initial[
+                each * neurons + start : each * neurons + stop
+            ]
+        for first in range(0, steps, tile):
+            last = min(first + tile, steps)
+            column = start % period
+            for n in range(start, stop, step):
+                ahead = further(n - start, stop - start, tile * neurons)
+                if stop - n >= step:
+                    _forward_tile(
+                        cell, x, table, limits, spikes, kept, carried, n, n - start, column, ahead, first, last, size, neurons,
+                        period, block, states, parameters, unit, kind, level, keep, past_cache, whole(x),
+                    )  # fmt: skip
+                else:
+                    _forward_tile(
+                        cell, x, table, limits, spikes, kept, carried, n, n - start, column, ahead, first, last, size, neurons,
+                        period, block, states, parameters, unit, kind, level, keep, past_cache, part(x, stop - n),
+                    )  # fmt: skip
+                column += step
+                if column >= period:
+                    column = 0
+        for each in range(len(states)):
+            final[each * neurons + start : each * neurons + stop] = carried[each * block : each * block + stop - start]
+
+
+@inline
+def _table(parameters_at, parameters, channels, space, period, like):
+    """A row of each parameter over the columns of a period."""
+    count = len(parameters)
+    values = row(parameters_at, count * channels, like)
+    table = np.empty(count * period, values.dtype)
+    for each in range(count):
+        tabulate(table, each, values[each * channels : (each + 1) * channels], 1, channels, space, period, 1)
+    return table
+
+
+@inline
+def _backward_tile(
+    cell, x, table, initial, kept, limits, grad_spikes, grad_x, carried, sums, n, slot, column, ahead, first, last, size,
+    neurons, period, block, states, parameters, unit, kind, level, a, b, c, past_cache, group,
+):  # fmt: skip
+    values = load_rows(table, column, period, parameters, group)
+    grads = load_rows(carried, slot, block, states, group)
+    totals = load_rows(sums, slot, block, parameters, group)
+    masked = limits.size > 0
+    zero = full(0.0, group)
+    limit = load(limits, n, group) if masked else zero
+    for t in range(last - 1, first - 1, -1):
+        at = t * neurons + n
+        # One load of either place: two would be two copies of the step.
+        source, first_at, apart = (kept, at - neurons, size) if t > 0 else (initial, n, neurons)
+        before = load_rows(source, first_at, apart, states, group)
+        prefetch(grad_spikes, at + ahead, group)
+        prefetch(x, at + ahead, group)
+        prefetch(kept, at + ahead, group)
+        of_x, of_states, sums_on = _retreat(
+            cell,
+            load(x, at, group),
+            before,
+            values,
+            load(grad_spikes, at, group),
+            grads,
+            totals,
+            unit,
+            kind,
+            level,
+            a,
+            b,
+            c,
+        )
+        if masked:
+            valid = limit > t
+            of_x = select(valid, of_x, zero)
+            of_states = select_rows(valid, of_states, grads)
+            sums_on = select_rows(valid, sums_on, totals)
+        grads, totals = of_states, sums_on
+        put(grad_x, at, of_x, past_cache, group)
+    store_rows(carried, slot, block, grads, group)
+    store_rows(sums, slot, block, totals, group)
+
+
+@kernel
+def _backward(
+    cell, x_at, parameters_at, initial_at, kept_at, limits_at, grad_spikes_at, grad_final_at, grad_x_at, grad_initial_at,
+    totals_at, like, low, high, steps, neurons, channels, space, period, block, tile, states, parameters, unit, kind,
+    level, a, b, c, masked, past_cache,
+):  # fmt: skip
+    size = steps * neurons
+    x, kept = row(x_at, size, like), row(kept_at, len(states) * size, like)
+    grad_spikes, grad_x = row(grad_spikes_at, size, like), row(grad_x_at, size, like)
+    initial, grad_final = row(initial_at, len(states) * neurons, like), row(grad_final_at, len(states) * neurons, like)
+    grad_initial, limits = (
+        row(grad_initial_at, len(states) * neurons, like),
+        row(limits_at, neurons if masked else 0, like),
+    )
+    totals = row(totals_at, len(parameters) * period, like)
+    table = _table(parameters_at, parameters, channels, space, period, like)
+    step = BYTES // x.itemsize
+    carried = np.empty(len(states) * block, x.dtype)
+    for start in range(low, high, block):
+        stop = min(start + block, high)
+        for each in range(len(states)):
+            carried[each * block : each * block + stop - start] = grad_final[
+                each * neurons + start : each * neurons + stop
+            ]
+        sums = np.zeros(len(parameters) * block, x.dtype)
+        for last in range(steps, 0, -tile):
+            first = max(last - tile, 0)
+            column = start % period
+            for n in range(start, stop, step):
+                ahead = further(n - start, stop - start, -tile * neurons)
+                if stop - n >= step:
+                    _backward_tile(
+                        cell, x, table, initial, kept, limits, grad_spikes, grad_x, carried, sums, n, n - start, column, ahead,
+                        first, last, size, neurons, period, block, states, parameters, unit, kind, level, a, b, c, past_cache,
+                        whole(x),
+                    )  # fmt: skip
+                else:
+                    _backward_tile(
+                        cell, x, table, initial, kept, limits, grad_spikes, grad_x, carried, sums, n, n - start, column, ahead,
+                        first, last, size, neurons, period, block, states, parameters, unit, kind, level, a, b, c, past_cache,
+                        part(x, stop - n),
+                    )  # fmt: skip
+                column += step
+                if column >= period:
+                    column = 0
+        for each in range(len(states)):
+            grad_initial[each * neurons + start : each * neurons + stop] = carried[
+                each * block : each * block + stop - start
+            ]
+        add_columns(totals, sums, len(parameters), start, stop, period, block)
+
+
+def forward(
+    x: Tensor,
+    initial: Tensor,
+    parameters: Tensor,
+    lengths: Tensor | None,
+    cell: str,
+    kind: int,
+    numbers: list[float],
+    keep: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As the reference's `forward`."""
+    channels = Channels.of(x)
+    inputs = in_compute_dtype(x)
+    spikes, final = torch.empty_like(inputs), torch.empty_like(initial)
+    kept = empty((len(initial), *x.shape) if keep else (0,), x)
+    limits = limits_of(lengths, channels, x)
+    addresses = tuple(tensor.data_ptr() for tensor in (inputs, parameters, initial, limits, spikes, kept, final))
+    _, _, neurons, period = channels
+    block, tile = tiling(neurons, final.itemsize)
+    unit = FiringSpec(Kind(kind), *numbers).unit
+    counts = (static(len(initial)), static(len(parameters)))
+
+    def run(_: int, low: int, high: int) -> None:
+        _forward(
+            cell_of(cell), *addresses, number_like(final), low, high, x.shape[0], neurons, channels.channels, channels.space,
+            period, block, tile, *counts, unit, static(kind), numbers[0], keep, lengths is not None,
+            is_past_cache(neurons, spikes, kept),
+        )  # fmt: skip
+
+    grain = BYTES // final.itemsize
+    spread(run, neurons, grain, parts(neurons, x.shape[0], grain))
+    return spikes.to(x.dtype), final, kept
+
+
+def backward(
+    grad_spikes: Tensor,
+    grad_final: Tensor | None,
+    x: Tensor,
+    initial: Tensor,
+    parameters: Tensor,
+    kept: Tensor,
+    lengths: Tensor | None,
+    cell: str,
+    kind: int,
+    numbers: list[float],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of x, initial and parameters."""
+    channels = Channels.of(x)
+    inputs = in_compute_dtype(x)
+    _, _, neurons, period = channels
+    limits = limits_of(lengths, channels, x)
+    of_final = torch.zeros_like(initial) if grad_final is None else grad_final.contiguous()
+    grad_x, grad_initial = torch.empty_like(inputs), torch.empty_like(initial)
+    grain = BYTES // initial.itemsize
+    count = parts(neurons, x.shape[0], grain)
+    totals = initial.new_zeros(count, len(parameters), period)
+    tensors = (
+        inputs, parameters, initial, kept, limits, grad_spikes.to(inputs.dtype), of_final, grad_x, grad_initial
+    )  # fmt: skip
+    addresses = tuple(tensor.data_ptr() for tensor in tensors)
+    block, tile = tiling(neurons, initial.itemsize)
+    unit = FiringSpec(Kind(kind), *numbers).unit
+    counts = (static(len(initial)), static(len(parameters)))
+
+    def run(part: int, low: int, high: int) -> None:
+        _backward(
+            cell_of(cell), *addresses, totals[part].data_ptr(), number_like(initial), low, high, x.shape[0], neurons,
+            channels.channels, channels.space, period, block, tile, *counts, unit, static(kind), *numbers,
+            lengths is not None, is_past_cache(neurons, grad_x),
+        )  # fmt: skip
+
+    spread(run, neurons, grain, count)
+    return grad_x.to(x.dtype), grad_initial, channels.gather(totals)
