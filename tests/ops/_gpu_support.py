@@ -194,6 +194,11 @@ def fire(shape: tuple[int, ...], dtype: torch.dtype, kind: Kind, *, device: str 
     return Case(lambda membrane: (ops.fire(membrane, FIRINGS[kind]),), inputs, ("spikes",))
 
 
+def sigmoid(shape: tuple[int, ...], dtype: torch.dtype, *, device: str = "cpu", size: float = 2.0) -> Case:
+    inputs = {"x": size * Random(device, dtype)(*shape)}
+    return Case(lambda x: (ops.sigmoid(x),), inputs, ("y",))
+
+
 def evaluate(
     case: Case, backend: str, inputs: dict[str, Tensor], dtypes: list[torch.dtype] | None = None
 ) -> dict[str, Tensor]:

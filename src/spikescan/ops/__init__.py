@@ -9,6 +9,7 @@ from spikescan.ops.dynamic_decay import dynamic_decay, dynamic_decay_step
 from spikescan.ops.fire import fire
 from spikescan.ops.leaky_integration import Reset, leaky_integration
 from spikescan.ops.linear_recurrence import linear_recurrence
+from spikescan.ops.sigmoid import sigmoid
 from spikescan.ops.time_mixing import time_mixing
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "linear_recurrence",
     "retain_freed_memory",
     "shift_window",
+    "sigmoid",
     "time_mixing",
 ]
