@@ -1,28 +1,40 @@
 """Spiking neurons that train in parallel over time and run step by step; one file a family."""
 
+from spikescan.neurons.auxiliary import auxiliary_losses
 from spikescan.neurons.base import Cost, Neuron, State, Temporal, detach, map_state, spiking_neurons
 from spikescan.neurons.dsn import DSN, DSNState
 from spikescan.neurons.lif import IF, LIF, LIFState, ParametricLIF
+from spikescan.neurons.mpe import MPEPSN, MPEPSNState
 from spikescan.neurons.psn import PSN, MaskedPSN, MaskedPSNState, PSNState, SlidingPSN, SlidingPSNState
+from spikescan.neurons.psu import IPSU, PSU, RPSU, IPSUState, PSUState, RPSUState
 from spikescan.neurons.registry import create_neuron, list_neurons
 
 __all__ = [
     "DSN",
     "IF",
+    "IPSU",
     "LIF",
+    "MPEPSN",
     "PSN",
+    "PSU",
+    "RPSU",
     "Cost",
     "DSNState",
+    "IPSUState",
     "LIFState",
+    "MPEPSNState",
     "MaskedPSN",
     "MaskedPSNState",
     "Neuron",
     "PSNState",
+    "PSUState",
     "ParametricLIF",
+    "RPSUState",
     "SlidingPSN",
     "SlidingPSNState",
     "State",
     "Temporal",
+    "auxiliary_losses",
     "create_neuron",
     "detach",
     "list_neurons",
