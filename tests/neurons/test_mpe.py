@@ -14,6 +14,11 @@ from spikescan.layers import Sequential
 from spikescan.neurons import DSN, MPEPSN
 
 
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
 def drawing(seed: int = 5, **options: object) -> MPEPSN:
     return MPEPSN(generator=torch.Generator().manual_seed(seed), **options)
 
@@ -90,10 +95,11 @@ class TestAuxiliaryLoss:
 
     def test_one_a_layer_and_sample(self) -> None:
         model = Sequential(nn.Linear(3, 4), MPEPSN(), nn.Linear(4, 5), MPEPSN(), DSN(5))
+        x = 4.0 * torch.randn(9, 2, 3)
         with auxiliary_losses() as losses:
-            model(torch.randn(9, 2, 3))
+            model(x)
             with auxiliary_losses() as inner:
-                model(torch.randn(9, 2, 3))
+                model(x)
         assert [loss.shape for loss in (*losses, *inner)] == [(2,)] * 4
         sum(loss.mean() for loss in losses).backward()
         assert model[0].module.weight.grad.abs().sum() > 0

@@ -11,6 +11,11 @@ from spikescan.firing import Integer
 from spikescan.neurons import IPSU, PSU, RPSU
 
 
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)
+
+
 @pytest.mark.parametrize("unit", [IPSU, RPSU])
 def test_initial_values(unit: type[IPSU | RPSU]) -> None:
     """Kaiming's normal by the outputs: a variance of 2 / T."""
