@@ -156,8 +156,8 @@ class IPSU(_MatrixUnit):
     .. math:: H = \text{tril}(W) X + b + A_2 X, \quad S = \text{fire}(H)
 
     A2 as in `PSU`; W ``[T, T]`` and b ``[T]`` are shared by all channels and sites. It is causal and belongs to at most T time
-    steps; streaming keeps all inputs. Initial values as in the authors' code: W normal with variance 2 / T, b = 0. A2
-    times X is how the paper's formula and BrainCog read; another published code takes the input less its leaky sum.
+    steps; streaming keeps all inputs. Initial values as in the authors' code: W normal with variance 2 / T, b = 0. The reset
+    of X itself is how the formula reads; another published code (FPT's) takes that of its leaky sum.
 
     Args:
         time_steps: T, the most steps it can see.
