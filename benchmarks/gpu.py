@@ -51,6 +51,8 @@ BYTES = {
     "time_mixing": Bytes(12, 32, 12, 32),
     # forward: membrane, spikes; backward: gradient of spikes, membrane, gradient of membrane
     "fire": Bytes(8, 12, 8, 12),
+    # forward: x, y; backward (torch's): 1 - y, times y, times the gradient
+    "sigmoid": Bytes(8, 32, 8, 32),
 }
 SHAPES = [
     (32, 128, 256),
@@ -95,6 +97,7 @@ def ops_on(shape: tuple[int, ...], device: str = "cuda") -> Iterator[Timed]:
     if T <= MIXED_STEPS:
         yield Timed("time_mixing", shape, of(support.time_mixing, T, shape, device=device), False)
     yield Timed("fire", shape, of(support.fire, shape, device=device), False)
+    yield Timed("sigmoid", shape, lambda dtype, _: support.sigmoid(shape, dtype, device=device), False)
 
 
 def wrong(timed: Timed) -> list[str]:

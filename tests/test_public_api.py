@@ -21,19 +21,23 @@ NAMES = [
     "GLIF",
     "IF",
     "ILIF",
+    "IPSU",
     "InputError",
     "Integer",
     "KLIF",
     "LIF",
     "LastReadout",
     "LeakyReadout",
+    "MPEPSN",
     "MaskedPSN",
     "MaxReadout",
     "MultiGaussian",
     "Neuron",
     "PSN",
+    "PSU",
     "ParametricLIF",
     "PerStep",
+    "RPSU",
     "RateReadout",
     "Rectangular",
     "Residual",
@@ -45,6 +49,7 @@ NAMES = [
     "Temporal",
     "Triangular",
     "__version__",
+    "auxiliary_losses",
     "backend",
     "backend_report",
     "create_model",
@@ -78,7 +83,9 @@ def test_a_public_name_has_a_docstring(name: str) -> None:
     assert not docstring.startswith(f"{name}("), f"{name} has only the docstring that a dataclass makes"
 
 
-@pytest.mark.parametrize("name", ["DSN", "PSN", "MaskedPSN", "SlidingPSN", "IF", "LIF", "ParametricLIF"])
+@pytest.mark.parametrize(
+    "name", ["DSN", "PSN", "MaskedPSN", "SlidingPSN", "IF", "LIF", "ParametricLIF", "MPEPSN", "PSU", "IPSU", "RPSU"]
+)
 def test_a_neuron_says_its_shapes(name: str) -> None:
     assert "[T, B, C, *]" in getattr(spikescan, name).__doc__
 

@@ -9,7 +9,7 @@ from spikescan.analysis import Agreement, measure_agreement, measure_latency, re
 from spikescan.errors import InputError
 from spikescan.firing import Binary
 from spikescan.layers import RateReadout, Sequential
-from spikescan.neurons import DSN, LIF, PSN, MaskedPSN, SlidingPSN
+from spikescan.neurons import DSN, LIF, MPEPSN, PSN, MaskedPSN, SlidingPSN
 from spikescan.neurons.base import State, Temporal
 
 T, B = 40, 5
@@ -105,6 +105,15 @@ def test_the_margin_knows_learnt_thresholds(neuron):
     way = measure_agreement(Faulty(neuron, 1.01), x, chunk_sizes=(), batch_size=400).ways[0]
     assert way.spikes.differing > 0
     assert way.largest_margin < 1e-2
+
+
+def test_the_margin_knows_the_learnt_threshold_of_a_layer():
+    neuron = MPEPSN()
+    torch.nn.init.constant_(neuron.threshold, 0.3)
+    x = torch.randn(T, 400, 2, generator=torch.Generator().manual_seed(2))
+    way = measure_agreement(Faulty(neuron, 1.01), x, chunk_sizes=(), batch_size=400).ways[0]
+    assert way.spikes.differing > 0
+    assert way.largest_margin < 2e-2
 
 
 def test_a_prediction_that_differs_is_counted(x):

@@ -48,6 +48,6 @@ def test_an_input_of_other_channels() -> None:
 
 @pytest.mark.parametrize("name", list_neurons())
 def test_rest_is_what_no_state_means(name: str) -> None:
-    neuron = create_neuron(name, 3, 4)
+    neuron = create_neuron(name, 3, 4).eval()
     x = 2.0 * torch.randn(4, 2, 3)
     assert torch.equal(neuron(x)[0], neuron(x, neuron.initial_state(x[0]))[0])

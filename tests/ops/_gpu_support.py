@@ -17,7 +17,8 @@ from torch import Tensor
 
 from spikescan import ops
 from spikescan.ops import FiringSpec, Kind, Reset
-from spikescan.ops.sweep import detach, exp, floor, relu, sigmoid, where
+from spikescan.ops.sweep import detach, exp, floor, relu, where
+from spikescan.ops.sweep import sigmoid as squash
 
 # Relative root mean square error allowed, by the dtype of what is compared.
 TOLERANCE = {
@@ -154,7 +155,7 @@ def _everything(x: Any, state: Any, parameters: Any, fire: Any) -> Any:
     h = decay * v + gain * x - 0.5 * a
     s = fire(h)
     v = where(a <= 0.3, h - detach(s) * fire.unit, h * (1.0 - s))
-    a = sigmoid(gain * a) * a + relu(1.0 - s) / (1.5 + exp(-a)) - 0.25 * (h - floor(h))
+    a = squash(gain * a) * a + relu(1.0 - s) / (1.5 + exp(-a)) - 0.25 * (h - floor(h))
     return s + 0.1 * h, (v, -a)
 
 
@@ -242,6 +243,11 @@ def time_mixing(steps: int, shape: tuple[int, ...], dtype: torch.dtype, kind: Ki
 def fire(shape: tuple[int, ...], dtype: torch.dtype, kind: Kind, *, device: str = "cpu", size: float = 2.0) -> Case:
     inputs = {"membrane": size * Random(device, dtype)(*shape)}
     return Case(lambda membrane: (ops.fire(membrane, FIRINGS[kind]),), inputs, ("spikes",))
+
+
+def sigmoid(shape: tuple[int, ...], dtype: torch.dtype, *, device: str = "cpu", size: float = 2.0) -> Case:
+    inputs = {"x": size * Random(device, dtype)(*shape)}
+    return Case(lambda x: (ops.sigmoid(x),), inputs, ("y",))
 
 
 def evaluate(

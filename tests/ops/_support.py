@@ -92,6 +92,7 @@ LARGE = {
     "causal_conv": lambda dtype: _gpu_support.causal_conv((64, 3, 331), dtype, Kind.ATAN),
     "time_mixing": lambda dtype: _gpu_support.time_mixing(64, (64, 993), dtype, Kind.ATAN),
     "fire": lambda dtype: _gpu_support.fire((64, 993), dtype, Kind.ATAN),
+    "sigmoid": lambda dtype: _gpu_support.sigmoid((64, 993), dtype),
 }
 # And a small one.
 SMALL = {
@@ -101,6 +102,7 @@ SMALL = {
     "causal_conv": lambda dtype: _gpu_support.causal_conv((5, 2, 3), dtype, Kind.ATAN, lengths=True),
     "time_mixing": lambda dtype: _gpu_support.time_mixing(4, (5, 6), dtype, Kind.ATAN),
     "fire": lambda dtype: _gpu_support.fire((5, 6), dtype, Kind.ATAN),
+    "sigmoid": lambda dtype: _gpu_support.sigmoid((5, 6), dtype),
 }
 
 

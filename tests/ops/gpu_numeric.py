@@ -38,6 +38,12 @@ def test_fire(kind: Kind, dtype: torch.dtype) -> None:
     support.check(support.fire((7, 5, 3), dtype, kind, device=DEVICE))
 
 
+@pytest.mark.parametrize("size", [2.0, 20.0])
+@pytest.mark.parametrize("dtype", [F32, F64, BF16, F16])
+def test_sigmoid(dtype: torch.dtype, size: float) -> None:
+    support.check(support.sigmoid((7, 5, 3), dtype, device=DEVICE, size=size))
+
+
 @pytest.mark.parametrize("kind", Kind)
 def test_fire_far_from_the_threshold(kind: Kind) -> None:
     support.check(support.fire((63,), F32, kind, device=DEVICE, size=1e4))

@@ -157,3 +157,7 @@ def test_mixing_of_another_number_of_steps() -> None:
 
 def test_firing_of_integers() -> None:
     refused("fire", "membrane", whole, "membrane is torch.int64", "expected a floating point tensor")
+
+
+def test_the_logistic_function_of_integers() -> None:
+    refused("sigmoid", "x", whole, "x is torch.int64", "expected a floating point tensor")

@@ -110,6 +110,10 @@ def fire(dtype: torch.dtype, kind: Kind) -> None:
     gpu.backward(gpu.forward(membrane, kind.value, FIRINGS[kind].numbers), membrane, kind.value, FIRINGS[kind].numbers)
 
 
+def sigmoid(dtype: torch.dtype) -> None:
+    load("sigmoid", "gpu").forward(empty(1 << 20, dtype=dtype))
+
+
 Call = Callable[[], None]
 part = functools.partial
 
@@ -129,7 +133,11 @@ KINDS: dict[str, Call] = {}
 for kind in Kind:
     KINDS |= each_op(kind, F32)
 
-DTYPES: dict[str, Call] = {"fire float16": part(fire, F16, Kind.SIGMOID)}
+DTYPES: dict[str, Call] = {
+    "fire float16": part(fire, F16, Kind.SIGMOID),
+    "sigmoid float32": part(sigmoid, F32),
+    "sigmoid float64": part(sigmoid, F64),
+}
 for dtype in (F64, BF16):
     for kind in (Kind.INTEGER, Kind.MULTI_GAUSSIAN):
         DTYPES |= each_op(kind, dtype)

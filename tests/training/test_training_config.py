@@ -41,6 +41,7 @@ def test_yaml_round_trip(tmp_path):
         ({"seed": -1}, "seed is -1"),
         ({"clip_norm": 0.0}, "clip_norm is 0.0, expected above 0, or null"),
         ({"patience": 0}, "patience is 0"),
+        ({"auxiliary_weight": 1.0}, "auxiliary_weight is 1.0, expected 0 to less than 1"),
     ],
 )
 def test_wrong_fields_are_refused(values, message):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from spikescan.firing import Binary, Integer
-from spikescan.neurons import PSN, MaskedPSN, SlidingPSN
+from spikescan.neurons import MPEPSN, PSN, MaskedPSN, SlidingPSN
 from spikescan.neurons.base import Neuron
 
 __all__ = ["thresholds"]
@@ -17,9 +17,12 @@ def thresholds(neuron: Neuron, steps: int) -> Tensor:
             levels = torch.arange(count) + 0.5
         case Binary(threshold=threshold):
             levels = torch.tensor([threshold])
+    # A learnt threshold: that of `firing` is only where it starts.
+    start = firing.threshold if isinstance(firing, Binary) else 0.0
+    if isinstance(neuron, MPEPSN):
+        levels = levels - start + neuron.threshold.detach().cpu()
     if isinstance(neuron, PSN | MaskedPSN | SlidingPSN):
-        # Their threshold is learnt, as a bias for each step or for all; that of `firing` is only where it starts.
-        start = firing.threshold if isinstance(firing, Binary) else 0.0
+        # As a bias for each step or for all.
         bias = neuron.bias.detach().cpu().flatten()[:steps].expand(steps)
         return levels - start - bias.unsqueeze(1)
     return levels.expand(steps, -1)

@@ -1,10 +1,13 @@
 """Spiking neurons that train in parallel over time and run step by step; one file a family."""
 
+from spikescan.neurons.auxiliary import auxiliary_losses
 from spikescan.neurons.base import Cost, Neuron, State, Temporal, detach, map_state, spiking_neurons
 from spikescan.neurons.dsn import DSN, DSNState
 from spikescan.neurons.lif import IF, ILIF, LIF, LIFState, ParametricLIF
 from spikescan.neurons.lif_variants import ALIF, CLIF, GLIF, KLIF, ALIFState, CLIFState, GLIFState, KLIFState
+from spikescan.neurons.mpe import MPEPSN, MPEPSNState
 from spikescan.neurons.psn import PSN, MaskedPSN, MaskedPSNState, PSNState, SlidingPSN, SlidingPSNState
+from spikescan.neurons.psu import IPSU, PSU, RPSU, IPSUState, PSUState, RPSUState
 from spikescan.neurons.registry import create_neuron, list_neurons
 
 __all__ = [
@@ -14,25 +17,34 @@ __all__ = [
     "GLIF",
     "IF",
     "ILIF",
+    "IPSU",
     "KLIF",
     "LIF",
+    "MPEPSN",
     "PSN",
+    "PSU",
+    "RPSU",
     "ALIFState",
     "CLIFState",
     "Cost",
     "DSNState",
     "GLIFState",
+    "IPSUState",
     "KLIFState",
     "LIFState",
+    "MPEPSNState",
     "MaskedPSN",
     "MaskedPSNState",
     "Neuron",
     "PSNState",
+    "PSUState",
     "ParametricLIF",
+    "RPSUState",
     "SlidingPSN",
     "SlidingPSNState",
     "State",
     "Temporal",
+    "auxiliary_losses",
     "create_neuron",
     "detach",
     "list_neurons",

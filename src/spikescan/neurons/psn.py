@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from spikescan import ops
 from spikescan.errors import InputError
 from spikescan.firing import Binary, Firing
-from spikescan.neurons.base import Cost, Neuron, at_rest, check_carried, no_weight_decay
+from spikescan.neurons.base import Cost, Neuron, at_rest, no_weight_decay
 from spikescan.neurons.padding import zero_padding
+from spikescan.neurons.time_matrix import advance, check_end, check_past, mix_onward
 from spikescan.ops import IDENTITY, FiringSpec
-from spikescan.ops._checks import check_sequence, compute_dtype
+from spikescan.ops._checks import check_sequence
 
 __all__ = ["PSN", "MaskedPSN", "MaskedPSNState", "PSNState", "SlidingPSN", "SlidingPSNState"]
 
@@ -161,9 +162,7 @@ class MaskedPSN(Neuron):
         x = zero_padding(x, lengths)
         spikes = self._mix(x, state, lengths, self.bias, _fire_at_zero(self.firing))
         position, window = self.initial_state(x.new_empty(x.shape[1:])) if state is None else state
-        window = ops.shift_window(window.movedim(1, 0), x, lengths).movedim(0, 1)
-        seen = position + (x.shape[0] if lengths is None else lengths)
-        return zero_padding(spikes, lengths), MaskedPSNState(seen, window)
+        return zero_padding(spikes, lengths), MaskedPSNState(*advance(x, position, window, lengths))
 
     def step(self, x_t: Tensor, state: MaskedPSNState | None = None) -> tuple[Tensor, MaskedPSNState]:
         """Run one time step; see `Temporal.step`."""
@@ -179,47 +178,20 @@ class MaskedPSN(Neuron):
         self, x: Tensor, state: MaskedPSNState | None, lengths: Tensor | None, bias: Tensor, firing: FiringSpec
     ) -> Tensor:
         """``fire(W x + bias)``, with the rows of W and bias that belong to the steps of x."""
-        T = x.shape[0]
-        if state is None:
-            self._check_end(T, 0)
-            return ops.time_mixing(x, self.masked_weight()[:T, :T], bias[:T], firing=firing)
-        self._check_state(x, state, lengths)
-        inputs = torch.cat([state.window.movedim(1, 0).to(x.dtype), x])
-        mixed = torch.zeros_like(x)
-        for position, samples in _together(state.position):
-            rows = (position + torch.arange(T, device=x.device)).clamp(max=self.time_steps - 1)  # beyond it is padding
-            taps = self._taps(rows, position + torch.arange(1 - self.order, T, device=x.device))
-            mixed[:, samples] = ops.time_mixing(inputs[:, samples], taps, bias[rows], firing=firing)
-        return mixed
-
-    def _taps(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """These rows and columns of the masked matrix, zero where it has none: what a whole run multiplies by zero."""
-        lag = rows.unsqueeze(1) - columns
-        inside = (lag >= 0) & (lag < self.order) & (columns >= 0)
-        return torch.where(inside, self.weight[rows.unsqueeze(1), columns.clamp(0, self.time_steps - 1)], 0.0)
-
-    def _check_state(self, x: Tensor, state: MaskedPSNState, lengths: Tensor | None) -> None:
         name = f"MaskedPSN({self.time_steps}, {self.order})"
+        T = x.shape[0]
         position, window = self.unpack(state, MaskedPSNState)
-        batch, *rest = x.shape[1:]
-        check_carried(name, "position", position, (batch,), torch.int64, x.device)
-        check_carried(name, "window", window, (batch, self.order - 1, *rest), compute_dtype(x), x.device)
+        if state is None:
+            check_end(name, self.time_steps, x, None, lengths)
+            return ops.time_mixing(x, self.masked_weight()[:T, :T], bias[:T], firing=firing)
+        check_past(name, x, position, window, self.order)
         if self.mask_weight < 1.0:
             raise InputError(
                 f"{name} has mask_weight {self.mask_weight}, so it is not causal yet and takes no state. "
                 f"Set mask_weight = 1.0 once training has annealed it."
             )
-        if batch and not torch.compiler.is_compiling():
-            new = x.shape[0] if lengths is None else lengths
-            self._check_end(int((position + new).max()), int(position.max()))
-
-    def _check_end(self, end: int, seen: int) -> None:
-        if end > self.time_steps:
-            raise InputError(
-                f"MaskedPSN({self.time_steps}, {self.order}) has seen {seen} time steps and was given more, up to {end}: "
-                f"its matrix ends at {self.time_steps}. Start again with state=None, or use SlidingPSN(order) or "
-                f"DSN(channels), which never end."
-            )
+        check_end(name, self.time_steps, x, position, lengths)
+        return mix_onward(x, position, window, self.weight, bias, firing=firing)
 
     def cost(self) -> Cost:
         """A row of the band; the first order - 1 steps of a sequence have shorter ones."""
@@ -228,16 +200,6 @@ class MaskedPSN(Neuron):
     def extra_repr(self) -> str:
         """Shown by `print`."""
         return f"{self.time_steps}, order={self.order}, mask_weight={self.mask_weight}, firing={self.firing}"
-
-
-def _together(position: Tensor) -> list[tuple[Tensor, Tensor | slice]]:
-    """Each position, and the samples that are there: they share rows of the matrix.
-
-    What is compiled cannot depend on where they are, so there every sample is by itself.
-    """
-    if torch.compiler.is_compiling():
-        return [(at, slice(sample, sample + 1)) for sample, at in enumerate(position.unbind())]
-    return [(at, position == at) for at in torch.unique(position).unbind()]
 
 
 class SlidingPSNState(NamedTuple):

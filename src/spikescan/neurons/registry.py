@@ -11,7 +11,9 @@ from spikescan.neurons.base import Neuron
 from spikescan.neurons.dsn import DSN
 from spikescan.neurons.lif import IF, ILIF, LIF, ParametricLIF
 from spikescan.neurons.lif_variants import ALIF, CLIF, GLIF, KLIF
+from spikescan.neurons.mpe import MPEPSN
 from spikescan.neurons.psn import PSN, MaskedPSN, SlidingPSN
+from spikescan.neurons.psu import IPSU, PSU, RPSU
 
 __all__ = ["create_neuron", "list_neurons", "neuron_class", "neuron_options"]
 
@@ -20,6 +22,10 @@ _NEURONS: dict[str, type[Neuron]] = {
     "psn": PSN,
     "masked_psn": MaskedPSN,
     "sliding_psn": SlidingPSN,
+    "mpe_psn": MPEPSN,
+    "psu": PSU,
+    "ipsu": IPSU,
+    "rpsu": RPSU,
     "if": IF,
     "lif": LIF,
     "parametric_lif": ParametricLIF,

@@ -9,6 +9,7 @@ from spikescan.ops.dynamic_decay import dynamic_decay, dynamic_decay_step
 from spikescan.ops.fire import fire
 from spikescan.ops.leaky_integration import Reset, leaky_integration
 from spikescan.ops.linear_recurrence import linear_recurrence
+from spikescan.ops.sigmoid import sigmoid
 from spikescan.ops.sweep import Cell, sweep, sweep_membranes
 from spikescan.ops.time_mixing import time_mixing
 
@@ -30,6 +31,7 @@ __all__ = [
     "linear_recurrence",
     "retain_freed_memory",
     "shift_window",
+    "sigmoid",
     "sweep",
     "sweep_membranes",
     "time_mixing",

@@ -30,6 +30,8 @@ class Experiment:
         batch_size: samples an update, over all processes together.
         seed: of the initial weights, the order of the samples and everything random in the model.
         clip_norm: longest gradient (2-norm over all parameters); null does not clip.
+        auxiliary_weight: lam in (1 - lam) task loss + lam times the sum of the neurons' auxiliary losses, for neurons that
+            have one (mpe_psn, whose paper takes 0.01); the losses shown are the task's. 0 collects none.
         patience: stop after so many epochs without a better validation score; null runs all epochs.
         check_inputs: look for NaN and infinity in the data before training.
         tensorboard: write the metrics for TensorBoard too.
@@ -50,6 +52,7 @@ class Experiment:
     batch_size: int = 64
     seed: int = 0
     clip_norm: float | None = 1.0
+    auxiliary_weight: float = 0.0
     patience: int | None = None
     check_inputs: bool = False
     tensorboard: bool = False
@@ -63,6 +66,8 @@ class Experiment:
         for name in ("epochs", "batch_size", "num_nodes"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, expected at least 1.")
+        if not 0.0 <= self.auxiliary_weight < 1.0:
+            raise InputError(f"auxiliary_weight is {self.auxiliary_weight}, expected 0 to less than 1.")
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}, expected at least 0.")
         for name in ("clip_norm", "patience"):

@@ -11,6 +11,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from spikescan.data import Batch, Split
+from spikescan.errors import InputError
+from spikescan.neurons.auxiliary import auxiliary_losses
 from spikescan.tasks import Task
 from spikescan.training.evaluation import Share, bare, over_processes, shares
 from spikescan.training.events import Event, Notice, Step
@@ -35,6 +37,7 @@ class Learner:
         batch_size: samples an update, over all processes together.
         epochs: of the whole run, over which the schedule is stretched.
         seed: of the order of the samples and of everything random in the model.
+        auxiliary_weight: of the sum of the neurons' auxiliary losses; that of the task keeps the rest of 1.
     """
 
     fabric: Fabric
@@ -47,6 +50,7 @@ class Learner:
     batch_size: int
     epochs: int
     seed: int
+    auxiliary_weight: float = 0.0
 
     @property
     def steps(self) -> int:
@@ -59,6 +63,7 @@ class Trained:
     """Means over one epoch, over all processes."""
 
     loss: float
+    """Of the task alone, as that of the validation."""
     score: float
     seconds: float
     neuron_steps_per_second: float
@@ -107,10 +112,13 @@ def run_epoch(learner: Learner, epoch: int) -> Generator[Event, None, Trained]:
 def _update(learner: Learner, share: Share, where: str) -> Tensor:
     """One update; the sums of losses and scores, and the number of samples."""
     batch = learner.split.batch(share.indices).to(learner.fabric.device)
-    outputs, _ = learner.model(batch.inputs, None, batch.lengths)
+    outputs, auxiliary = _run(learner, batch)
     losses = learner.task.losses(outputs, batch)
+    minimised = (
+        losses if auxiliary is None else torch.lerp(losses, auxiliary.to(losses.dtype), learner.auxiliary_weight)
+    )
     # Processes average their gradients: weighted so, that average is the gradient of the mean over the whole batch.
-    loss = losses.sum() * (share.weight * learner.fabric.world_size / share.total)
+    loss = minimised.sum() * (share.weight * learner.fabric.world_size / share.total)
     if not loss.isfinite():
         raise NonFiniteError(f"The loss is {loss.item()} at {where}. {_explain(learner, batch)}")
     learner.optimiser.zero_grad()
@@ -121,6 +129,20 @@ def _update(learner: Learner, share: Share, where: str) -> Tensor:
         [losses.detach().sum(), learner.task.scores(outputs, batch).sum(), losses.new_tensor(len(losses))]
     )
     return share.weight * sums
+
+
+def _run(learner: Learner, batch: Batch) -> tuple[Tensor, Tensor | None]:
+    """The outputs, and the sum of the neurons' auxiliary losses ``[B]`` if they have a weight."""
+    if learner.auxiliary_weight == 0.0:
+        return learner.model(batch.inputs, None, batch.lengths)[0], None
+    with auxiliary_losses() as collected:
+        outputs, _ = learner.model(batch.inputs, None, batch.lengths)
+    if not collected:
+        raise InputError(
+            f"auxiliary_weight is {learner.auxiliary_weight}, but no neuron of this model gave an auxiliary loss: mpe_psn has "
+            f"one, unless it is compiled. Set auxiliary_weight to 0 for other neurons."
+        )
+    return outputs, torch.stack(collected).sum(0)
 
 
 def _clip(learner: Learner, where: str) -> None:

@@ -81,6 +81,7 @@ def train(experiment: Experiment, folder: Path, *, resume: bool = False) -> Iter
         batch_size=experiment.batch_size,
         epochs=experiment.epochs,
         seed=experiment.seed,
+        auxiliary_weight=experiment.auxiliary_weight,
     )
     while index.epoch < experiment.epochs and not _is_stale(index, experiment.patience):
         trained = yield from run_epoch(learner, index.epoch + 1)

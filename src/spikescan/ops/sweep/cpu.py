@@ -44,6 +44,7 @@ from spikescan.ops._threads import parts, spread
 from spikescan.ops._tiling import is_past_cache, tiling
 from spikescan.ops.fire.cpu import exp_of, through
 from spikescan.ops.fire.cpu import spikes as fire
+from spikescan.ops.sigmoid.cpu import logistic
 from spikescan.ops.sweep.cell import Cell, Node, Program, cell_of
 
 # --- a cell as a type ------------------------------------------------------------------------------------------------
@@ -73,10 +74,6 @@ def _unbox_cell(kind: CellType, cell: Any, c: Any) -> Any:
 # --- a program as instructions ---------------------------------------------------------------------------------------
 
 
-def _sigmoid(a: Vector) -> Vector:
-    return 1.0 / (exp_of(a * -1.0) + 1.0)
-
-
 _OPERATIONS: dict[str, Any] = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
@@ -89,7 +86,7 @@ _OPERATIONS: dict[str, Any] = {
     "lt": lambda a, b: a < b,
     "where": choose,
     "exp": exp_of,
-    "sigmoid": _sigmoid,
+    "sigmoid": logistic.traced,
     "relu": lambda a: choose(a > 0.0, a, 0.0),
     "floor": lambda a: a.llvm("floor"),
     "detach": lambda a: a,
