@@ -24,6 +24,7 @@ NAMES = [
     "LeakyReadout",
     "MaskedPSN",
     "MaxReadout",
+    "MulFreePSN",
     "MultiGaussian",
     "Neuron",
     "PSN",
@@ -33,6 +34,7 @@ NAMES = [
     "Rectangular",
     "Residual",
     "Sequential",
+    "ShiftPSN",
     "Sigmoid",
     "SlidingPSN",
     "State",
@@ -53,7 +55,10 @@ NAMES = [
     "map_state",
     "ops",
     "retain_freed_memory",
+    "sawtooth",
+    "set_dilations",
     "stream",
+    "to_shift",
     "to_thermometer",
 ]
 WITHOUT_DOCSTRING = {"State", "__version__"}  # an alias and a string
@@ -73,7 +78,9 @@ def test_a_public_name_has_a_docstring(name: str) -> None:
     assert not docstring.startswith(f"{name}("), f"{name} has only the docstring that a dataclass makes"
 
 
-@pytest.mark.parametrize("name", ["DSN", "PSN", "MaskedPSN", "SlidingPSN", "IF", "LIF", "ParametricLIF"])
+@pytest.mark.parametrize(
+    "name", ["DSN", "PSN", "MaskedPSN", "SlidingPSN", "MulFreePSN", "ShiftPSN", "IF", "LIF", "ParametricLIF"]
+)
 def test_a_neuron_says_its_shapes(name: str) -> None:
     assert "[T, B, C, *]" in getattr(spikescan, name).__doc__
 

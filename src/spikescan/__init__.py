@@ -37,8 +37,10 @@ from spikescan.neurons import (
     PSN,
     Cost,
     MaskedPSN,
+    MulFreePSN,
     Neuron,
     ParametricLIF,
+    ShiftPSN,
     SlidingPSN,
     State,
     Temporal,
@@ -46,6 +48,9 @@ from spikescan.neurons import (
     detach,
     list_neurons,
     map_state,
+    sawtooth,
+    set_dilations,
+    to_shift,
 )
 from spikescan.ops import backend, backend_report, linear_recurrence, retain_freed_memory
 from spikescan.streaming import Streams, stream
@@ -69,6 +74,7 @@ __all__ = [
     "LeakyReadout",
     "MaskedPSN",
     "MaxReadout",
+    "MulFreePSN",
     "MultiGaussian",
     "Neuron",
     "ParametricLIF",
@@ -77,6 +83,7 @@ __all__ = [
     "Rectangular",
     "Residual",
     "Sequential",
+    "ShiftPSN",
     "Sigmoid",
     "SlidingPSN",
     "State",
@@ -97,6 +104,9 @@ __all__ = [
     "map_state",
     "ops",
     "retain_freed_memory",
+    "sawtooth",
+    "set_dilations",
     "stream",
+    "to_shift",
     "to_thermometer",
 ]

@@ -3,6 +3,15 @@
 from spikescan.neurons.base import Cost, Neuron, State, Temporal, detach, map_state, spiking_neurons
 from spikescan.neurons.dsn import DSN, DSNState
 from spikescan.neurons.lif import IF, LIF, LIFState, ParametricLIF
+from spikescan.neurons.mulfree import (
+    MulFreePSN,
+    MulFreePSNState,
+    ShiftPSN,
+    ShiftPSNState,
+    sawtooth,
+    set_dilations,
+    to_shift,
+)
 from spikescan.neurons.psn import PSN, MaskedPSN, MaskedPSNState, PSNState, SlidingPSN, SlidingPSNState
 from spikescan.neurons.registry import create_neuron, list_neurons
 
@@ -16,9 +25,13 @@ __all__ = [
     "LIFState",
     "MaskedPSN",
     "MaskedPSNState",
+    "MulFreePSN",
+    "MulFreePSNState",
     "Neuron",
     "PSNState",
     "ParametricLIF",
+    "ShiftPSN",
+    "ShiftPSNState",
     "SlidingPSN",
     "SlidingPSNState",
     "State",
@@ -27,5 +40,8 @@ __all__ = [
     "detach",
     "list_neurons",
     "map_state",
+    "sawtooth",
+    "set_dilations",
     "spiking_neurons",
+    "to_shift",
 ]

@@ -10,6 +10,7 @@ from spikescan.names import check_names, choose_named
 from spikescan.neurons.base import Neuron
 from spikescan.neurons.dsn import DSN
 from spikescan.neurons.lif import IF, LIF, ParametricLIF
+from spikescan.neurons.mulfree import MulFreePSN
 from spikescan.neurons.psn import PSN, MaskedPSN, SlidingPSN
 
 __all__ = ["create_neuron", "list_neurons", "neuron_class", "neuron_options"]
@@ -19,6 +20,7 @@ _NEURONS: dict[str, type[Neuron]] = {
     "psn": PSN,
     "masked_psn": MaskedPSN,
     "sliding_psn": SlidingPSN,
+    "mulfree_psn": MulFreePSN,
     "if": IF,
     "lif": LIF,
     "parametric_lif": ParametricLIF,
