@@ -159,7 +159,8 @@ class MulFreePSN(Neuron):
         count = (steps * x.shape[3:].numel()).to(current.dtype)
         at_least_one = count.clamp(min=1.0)
         mean = current.sum(axes) / at_least_one
-        deviation = zero_padding(current - _over_channels(mean, x), lengths)
+        # The deviations sum to 0, so the variance has no gradient through the mean: two passes over all of time less.
+        deviation = zero_padding(current - _over_channels(mean.detach(), x), lengths)
         return mean, deviation.square().sum(axes) / at_least_one, count
 
     @torch.no_grad()
@@ -168,11 +169,11 @@ class MulFreePSN(Neuron):
         norm = self.norm
         batches = cast(Tensor, norm.num_batches_tracked)
         batches += count > 0
-        momentum = 1.0 / batches.clamp(min=1) if norm.momentum is None else norm.momentum
+        momentum = 1.0 / batches.clamp(min=1).double() if norm.momentum is None else norm.momentum
         unbiased = variance * (count / (count - 1.0).clamp(min=1.0))
         for running, measured in ((norm.running_mean, mean), (norm.running_var, unbiased)):
             kept = cast(Tensor, running)
-            kept += momentum * (count > 0) * (measured.to(kept.dtype) - kept)
+            kept += torch.where(count > 0, momentum * (measured.to(kept.dtype) - kept), 0.0)
 
     @torch.no_grad()
     def trace(self, x: Tensor, state: MulFreePSNState | None = None) -> dict[str, Tensor]:
@@ -365,10 +366,12 @@ class ShiftPSN(Neuron):
 
     @torch.no_grad()
     def trace(self, x: Tensor, state: ShiftPSNState | None = None) -> dict[str, Tensor]:
-        """See `Neuron.trace`; the membrane is a number of units u from the first threshold, which is that of `firing`."""
+        """See `Neuron.trace`; the membrane counts from the first threshold, which is put where that of `firing` is."""
         sums, _ = self._sums(x, state, None)
-        above = (sums - _over_channels(self.thresholds[0], x)).to(self.unit.dtype) * _over_channels(self.unit, x)
-        return {"membrane": above + (self.firing.threshold if isinstance(self.firing, Binary) else 0.5)}
+        unit = _over_channels(self.unit, x)
+        # At a membrane of 1/2 an integer neuron is still silent; the least sum at which it fires is a unit above.
+        start = self.firing.threshold if isinstance(self.firing, Binary) else 0.5 + unit
+        return {"membrane": start + (sums - _over_channels(self.thresholds[0], x)) * unit}
 
     def cost(self) -> Cost:
         """As `MulFreePSN.cost`."""
