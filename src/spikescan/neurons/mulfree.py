@@ -154,14 +154,10 @@ class MulFreePSN(Neuron):
         current, _ = ops.causal_conv(
             x.to(compute_dtype(x)), self.weight, dilation=self.dilation, window=window, lengths=lengths
         )
-        axes = [0, 1, *range(3, x.ndim)]
         steps = torch.full((), x.shape[0] * x.shape[1], device=x.device) if lengths is None else lengths.sum()
         count = (steps * x.shape[3:].numel()).to(current.dtype)
-        at_least_one = count.clamp(min=1.0)
-        mean = current.sum(axes) / at_least_one
-        # The deviations sum to 0, so the variance has no gradient through the mean: two passes over all of time less.
-        deviation = zero_padding(current - _over_channels(mean.detach(), x), lengths)
-        return mean, deviation.square().sum(axes) / at_least_one, count
+        mean, variance = _Moments.apply(current, lengths, count.clamp(min=1.0))  # type: ignore[no-untyped-call]
+        return mean, variance, count
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
@@ -219,6 +215,25 @@ def _power_of_two(weight: Tensor) -> Tensor:
     quantised = torch.where(value == 0.0, value, value / nearest)
     # w - w is 0 and not a rounding of it, so the sum is still a power of two.
     return quantised + (weight - value)
+
+
+class _Moments(torch.autograd.Function):
+    """Mean and variance of ``[T, B, C, *]`` in each channel; backward it is one pass, where autograd's own takes six."""
+
+    @staticmethod
+    def forward(ctx, values: Tensor, lengths: Tensor | None, count: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[no-untyped-def]
+        axes = [0, 1, *range(3, values.ndim)]
+        mean = values.sum(axes) / count
+        deviation = zero_padding(values - _over_channels(mean, values), lengths)
+        ctx.save_for_backward(deviation, count)
+        return mean, deviation.square().sum(axes) / count
+
+    @staticmethod
+    def backward(ctx, of_mean: Tensor, of_variance: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[no-untyped-def]
+        deviation, count = ctx.saved_tensors
+        # The variance has no gradient through the mean: deviations sum to 0. Padding is for the caller to leave out.
+        constant, slope = (_over_channels(part / count, deviation) for part in (of_mean, 2.0 * of_variance))
+        return torch.addcmul(constant, deviation, slope), None, None
 
 
 def _over_channels(values: Tensor, x: Tensor) -> Tensor:
