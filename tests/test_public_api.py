@@ -31,6 +31,7 @@ NAMES = [
     "MPEPSN",
     "MaskedPSN",
     "MaxReadout",
+    "MulFreePSN",
     "MultiGaussian",
     "Neuron",
     "PSN",
@@ -42,6 +43,7 @@ NAMES = [
     "Rectangular",
     "Residual",
     "Sequential",
+    "ShiftPSN",
     "Sigmoid",
     "SlidingPSN",
     "State",
@@ -63,7 +65,10 @@ NAMES = [
     "map_state",
     "ops",
     "retain_freed_memory",
+    "sawtooth",
+    "set_dilations",
     "stream",
+    "to_shift",
     "to_thermometer",
 ]
 WITHOUT_DOCSTRING = {"State", "__version__"}  # an alias and a string
@@ -84,7 +89,14 @@ def test_a_public_name_has_a_docstring(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["DSN", "PSN", "MaskedPSN", "SlidingPSN", "IF", "LIF", "ParametricLIF", "MPEPSN", "PSU", "IPSU", "RPSU"]
+    "name",
+    [
+        name
+        for name in NAMES
+        if inspect.isclass(getattr(spikescan, name))
+        and issubclass(getattr(spikescan, name), spikescan.Neuron)
+        and name != "Neuron"
+    ],
 )
 def test_a_neuron_says_its_shapes(name: str) -> None:
     assert "[T, B, C, *]" in getattr(spikescan, name).__doc__

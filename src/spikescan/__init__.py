@@ -46,8 +46,10 @@ from spikescan.neurons import (
     RPSU,
     Cost,
     MaskedPSN,
+    MulFreePSN,
     Neuron,
     ParametricLIF,
+    ShiftPSN,
     SlidingPSN,
     State,
     Temporal,
@@ -56,6 +58,9 @@ from spikescan.neurons import (
     detach,
     list_neurons,
     map_state,
+    sawtooth,
+    set_dilations,
+    to_shift,
 )
 from spikescan.ops import backend, backend_report, linear_recurrence, retain_freed_memory
 from spikescan.streaming import Streams, stream
@@ -88,6 +93,7 @@ __all__ = [
     "LeakyReadout",
     "MaskedPSN",
     "MaxReadout",
+    "MulFreePSN",
     "MultiGaussian",
     "Neuron",
     "ParametricLIF",
@@ -96,6 +102,7 @@ __all__ = [
     "Rectangular",
     "Residual",
     "Sequential",
+    "ShiftPSN",
     "Sigmoid",
     "SlidingPSN",
     "State",
@@ -117,6 +124,9 @@ __all__ = [
     "map_state",
     "ops",
     "retain_freed_memory",
+    "sawtooth",
+    "set_dilations",
     "stream",
+    "to_shift",
     "to_thermometer",
 ]

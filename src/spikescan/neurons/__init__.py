@@ -6,6 +6,15 @@ from spikescan.neurons.dsn import DSN, DSNState
 from spikescan.neurons.lif import IF, ILIF, LIF, LIFState, ParametricLIF
 from spikescan.neurons.lif_variants import ALIF, CLIF, GLIF, KLIF, ALIFState, CLIFState, GLIFState, KLIFState
 from spikescan.neurons.mpe import MPEPSN, MPEPSNState
+from spikescan.neurons.mulfree import (
+    MulFreePSN,
+    MulFreePSNState,
+    ShiftPSN,
+    ShiftPSNState,
+    sawtooth,
+    set_dilations,
+    to_shift,
+)
 from spikescan.neurons.psn import PSN, MaskedPSN, MaskedPSNState, PSNState, SlidingPSN, SlidingPSNState
 from spikescan.neurons.psu import IPSU, PSU, RPSU, IPSUState, PSUState, RPSUState
 from spikescan.neurons.registry import create_neuron, list_neurons
@@ -35,11 +44,15 @@ __all__ = [
     "MPEPSNState",
     "MaskedPSN",
     "MaskedPSNState",
+    "MulFreePSN",
+    "MulFreePSNState",
     "Neuron",
     "PSNState",
     "PSUState",
     "ParametricLIF",
     "RPSUState",
+    "ShiftPSN",
+    "ShiftPSNState",
     "SlidingPSN",
     "SlidingPSNState",
     "State",
@@ -49,5 +62,8 @@ __all__ = [
     "detach",
     "list_neurons",
     "map_state",
+    "sawtooth",
+    "set_dilations",
     "spiking_neurons",
+    "to_shift",
 ]

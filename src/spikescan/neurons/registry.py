@@ -12,6 +12,7 @@ from spikescan.neurons.dsn import DSN
 from spikescan.neurons.lif import IF, ILIF, LIF, ParametricLIF
 from spikescan.neurons.lif_variants import ALIF, CLIF, GLIF, KLIF
 from spikescan.neurons.mpe import MPEPSN
+from spikescan.neurons.mulfree import MulFreePSN
 from spikescan.neurons.psn import PSN, MaskedPSN, SlidingPSN
 from spikescan.neurons.psu import IPSU, PSU, RPSU
 
@@ -26,6 +27,7 @@ _NEURONS: dict[str, type[Neuron]] = {
     "psu": PSU,
     "ipsu": IPSU,
     "rpsu": RPSU,
+    "mulfree_psn": MulFreePSN,
     "if": IF,
     "lif": LIF,
     "parametric_lif": ParametricLIF,

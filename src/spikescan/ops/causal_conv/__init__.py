@@ -39,7 +39,9 @@ def causal_conv(
     .. math::
         y_t = \text{fire}\Big(\text{bias} + \sum_{i=0}^{k-1} \text{weight}_i \, x_{t - (k-1-i) d}\Big)
 
-    One time step is the same call with T = 1 and the window of the call before.
+    One time step is the same call with T = 1 and the window of the call before. The bias is added last: where the sum of
+    the products is exact, a spike so depends on the exact sum, for one rounding does not change on which side of the
+    threshold 0 it lies.
 
     Args:
         x: input ``[T, B, C, *]``, float32, float64, bfloat16 or float16.

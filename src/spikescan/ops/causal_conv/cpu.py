@@ -1,4 +1,4 @@
-"""Causal convolution over time and firing, vector by vector of neurons; sums run over the taps, oldest first."""
+"""Causal convolution over time and firing, vector by vector of neurons; sums run over the taps, oldest first, then the bias."""
 
 import numpy as np
 import torch
@@ -38,11 +38,12 @@ def _table(weight_at, bias_at, k, channels, space, period, like):
 
 @inline
 def _charge(x, window, table, t, n, column, neurons, period, k, dilation, group):
-    h = load(table, k * period + column, group)
+    bias = load(table, k * period + column, group)
+    h = full(0.0, bias)
     for i in range(k):
         time = t - (k - 1 - i) * dilation
         h = fma(load(table, i * period + column, group), load_at(x, window, time, neurons, n, group), h)
-    return h
+    return h + bias
 
 
 @inline

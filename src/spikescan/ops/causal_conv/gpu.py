@@ -74,9 +74,10 @@ def _forward(
     place = row * columns + column
     taps = load_taps(weight, column // space, column < columns, K)
     offset = tl.load(bias + column // space, mask=column < columns, other=0.0)
+    zero = tl.zeros_like(offset)
     first = tl.program_id(1) * chunk
     for t in range(first, tl.minimum(first + chunk, T)):
-        h = weighted_sum(taps, _inputs(x, window, t, dilation, stride, place, inside, K), offset, K)
+        h = weighted_sum(taps, _inputs(x, window, t, dilation, stride, place, inside, K), zero, K) + offset
         tl.store(y + t * stride + place, fire(h, level, KIND), mask=inside)
 
 
@@ -116,7 +117,7 @@ def _charge_gradient(
     first = tl.program_id(1) * chunk
     for t in range(first, tl.minimum(first + chunk, T)):
         inputs = _inputs(x, window, t, dilation, stride, place, inside, K)
-        h = weighted_sum(taps, inputs, offset, K)
+        h = weighted_sum(taps, inputs, zero, K) + offset
         g = tl.load(grad + t * stride + place, mask=inside, other=0.0).to(offset.dtype)
         g *= derivative(h, level, a, b, c, KIND)
         tl.store(charge + t * stride + place, g, mask=inside)

@@ -16,7 +16,7 @@ def forward(
     steps, k = x.shape[0], weight.shape[1]
     padded = torch.cat([window, x.to(weight.dtype)])
     taps = weight.t().unsqueeze(-1)  # [k, C, 1]
-    membrane = bias.unsqueeze(-1).expand(x.shape)
+    charge = torch.zeros_like(bias).unsqueeze(-1).expand(x.shape)
     for tap in range(k):
-        membrane = membrane + taps[tap] * padded[tap * dilation : tap * dilation + steps]
-    return fire(membrane, kind, numbers).to(x.dtype)
+        charge = charge + taps[tap] * padded[tap * dilation : tap * dilation + steps]
+    return fire(charge + bias.unsqueeze(-1), kind, numbers).to(x.dtype)
