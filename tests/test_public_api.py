@@ -55,6 +55,7 @@ NAMES = [
     "retain_freed_memory",
     "stream",
     "to_thermometer",
+    "unroll",
 ]
 WITHOUT_DOCSTRING = {"State", "__version__"}  # an alias and a string
 LOADED_WHEN_NEEDED = ("numba", "triton", "matplotlib", "lightning_fabric", "jsonargparse", "rich")

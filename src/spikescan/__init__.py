@@ -49,6 +49,7 @@ from spikescan.neurons import (
 )
 from spikescan.ops import backend, backend_report, linear_recurrence, retain_freed_memory
 from spikescan.streaming import Streams, stream
+from spikescan.unrolling import unroll
 
 __version__ = "0.1.0"
 
@@ -99,4 +100,5 @@ __all__ = [
     "retain_freed_memory",
     "stream",
     "to_thermometer",
+    "unroll",
 ]
