@@ -16,6 +16,7 @@ NAMES = [
     "Cost",
     "DSN",
     "DataError",
+    "DelayedResetLIF",
     "IF",
     "InputError",
     "Integer",

@@ -1,7 +1,7 @@
 """Binary and integer spikes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from spikescan import ops
 from spikescan.errors import InputError
 from spikescan.firing.surrogates import ATan, MultiGaussian, Rectangular, Sigmoid, Surrogate, Triangular
 
-__all__ = ["Binary", "Firing", "Integer", "firing_from", "from_thermometer", "to_thermometer"]
+__all__ = ["Binary", "Firing", "Integer", "firing_from", "firing_to", "from_thermometer", "to_thermometer"]
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,14 @@ def firing_from(value: Firing | str | Mapping[str, Any]) -> Firing:
         shape, shape_numbers = _kind_and_numbers(numbers["surrogate"], "surrogate")
         numbers["surrogate"] = _build(_SURROGATES, shape, shape_numbers, "surrogate")
     return _build({"binary": Binary, "integer": Integer}, kind, numbers, "firing")  # type: ignore[no-any-return]
+
+
+def firing_to(firing: Firing) -> dict[str, Any]:
+    """What `firing_from` makes this firing of: a mapping of names and numbers, for a file."""
+    if isinstance(firing, Integer):
+        return {"kind": "integer", **asdict(firing)}
+    name = next(name for name, shape in _SURROGATES.items() if shape is type(firing.surrogate))
+    return {"kind": "binary", "threshold": firing.threshold, "surrogate": {"kind": name, **asdict(firing.surrogate)}}
 
 
 def _kind_and_numbers(value: Any, what: str) -> tuple[str, dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Spiking neurons that train in parallel over time and run step by step; one file a family."""
 
 from spikescan.neurons.base import Cost, Neuron, State, Temporal, detach, map_state, spiking_neurons
+from spikescan.neurons.delayed_reset import DelayedResetLIF
 from spikescan.neurons.dsn import DSN, DSNState
 from spikescan.neurons.lif import IF, LIF, LIFState, ParametricLIF
 from spikescan.neurons.psn import PSN, MaskedPSN, MaskedPSNState, PSNState, SlidingPSN, SlidingPSNState
@@ -13,6 +14,7 @@ __all__ = [
     "PSN",
     "Cost",
     "DSNState",
+    "DelayedResetLIF",
     "LIFState",
     "MaskedPSN",
     "MaskedPSNState",
