@@ -19,6 +19,7 @@ NAMES = [
     "DSN",
     "DataError",
     "GLIF",
+    "DelayedResetLIF",
     "IF",
     "ILIF",
     "IPSU",
@@ -70,6 +71,7 @@ NAMES = [
     "stream",
     "to_shift",
     "to_thermometer",
+    "unroll",
 ]
 WITHOUT_DOCSTRING = {"State", "__version__"}  # an alias and a string
 LOADED_WHEN_NEEDED = ("numba", "triton", "matplotlib", "lightning_fabric", "jsonargparse", "rich")

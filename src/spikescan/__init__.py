@@ -45,6 +45,7 @@ from spikescan.neurons import (
     PSU,
     RPSU,
     Cost,
+    DelayedResetLIF,
     MaskedPSN,
     MulFreePSN,
     Neuron,
@@ -64,6 +65,7 @@ from spikescan.neurons import (
 )
 from spikescan.ops import backend, backend_report, linear_recurrence, retain_freed_memory
 from spikescan.streaming import Streams, stream
+from spikescan.unrolling import unroll
 
 __version__ = "0.1.0"
 
@@ -87,6 +89,7 @@ __all__ = [
     "CheckpointError",
     "Cost",
     "DataError",
+    "DelayedResetLIF",
     "InputError",
     "Integer",
     "LastReadout",
@@ -129,4 +132,5 @@ __all__ = [
     "stream",
     "to_shift",
     "to_thermometer",
+    "unroll",
 ]

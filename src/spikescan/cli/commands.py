@@ -34,6 +34,9 @@ COMMANDS = {
     "stream": Command("stream RUN", "read time steps from a file or stdin, print each output", "spikescan.cli.stream"),
     "report": Command("report RUN", "write report.html into the run folder", "spikescan.cli.report"),
     "demo": Command("demo", "train the recipe smnist, check it pixel by pixel, write the report", "spikescan.cli.demo"),
+    "import": Command(
+        "import FILE", "read a neuron of SpikingJelly or snnTorch into one of ours", "spikescan.cli.import_"
+    ),
     "list": Command("list KIND", "names and options: neurons, models, recipes, data, ...", "spikescan.cli.listing"),
     "show": Command("show NEURON", "equation, cost and a picture of a neuron's answers", "spikescan.cli.show"),
     "env": Command("env", "versions, machine, threads, and which backend each op uses and why", "spikescan.cli.env"),

@@ -1,6 +1,6 @@
 """How a membrane becomes spikes, and the surrogate derivative that training uses in place of a step's."""
 
-from spikescan.firing.spikes import Binary, Firing, Integer, firing_from, from_thermometer, to_thermometer
+from spikescan.firing.spikes import Binary, Firing, Integer, firing_from, firing_to, from_thermometer, to_thermometer
 from spikescan.firing.surrogates import ATan, MultiGaussian, Rectangular, Sigmoid, Surrogate, Triangular
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Surrogate",
     "Triangular",
     "firing_from",
+    "firing_to",
     "from_thermometer",
     "to_thermometer",
 ]

@@ -1,7 +1,7 @@
 """Binary and integer spikes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from spikescan import ops
 from spikescan.errors import InputError
 from spikescan.firing.surrogates import ATan, MultiGaussian, Rectangular, Sigmoid, Surrogate, Triangular
 
-__all__ = ["Binary", "Firing", "Integer", "firing_from", "from_thermometer", "to_thermometer"]
+__all__ = ["Binary", "Firing", "Integer", "firing_from", "firing_to", "from_thermometer", "to_thermometer"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,9 @@ def to_thermometer(spikes: Tensor, levels: int) -> Tensor:
 
     The sum over sub-steps gives the integers back, and a linear map without bias may be applied to each sub-step instead.
     """
-    if spikes.numel() and not bool(((spikes >= 0) & (spikes <= levels) & (spikes == spikes.round())).all()):
+    whole = (spikes >= 0) & (spikes <= levels) & (spikes == spikes.round())
+    # What is compiled cannot depend on values.
+    if not torch.compiler.is_compiling() and not bool(whole.all()):
         raise InputError(f"to_thermometer: spikes must be whole numbers from 0 to levels = {levels}.")
     slots = torch.arange(levels, device=spikes.device).view(-1, *[1] * (spikes.ndim - 1))
     return (slots < spikes.unsqueeze(1)).to(spikes.dtype)
@@ -102,6 +104,14 @@ def firing_from(value: Firing | str | Mapping[str, Any]) -> Firing:
         shape, shape_numbers = _kind_and_numbers(numbers["surrogate"], "surrogate")
         numbers["surrogate"] = _build(_SURROGATES, shape, shape_numbers, "surrogate")
     return _build({"binary": Binary, "integer": Integer}, kind, numbers, "firing")  # type: ignore[no-any-return]
+
+
+def firing_to(firing: Firing) -> dict[str, Any]:
+    """What `firing_from` makes this firing of: a mapping of names and numbers, for a file."""
+    if isinstance(firing, Integer):
+        return {"kind": "integer", **asdict(firing)}
+    name = next(name for name, shape in _SURROGATES.items() if shape is type(firing.surrogate))
+    return {"kind": "binary", "threshold": firing.threshold, "surrogate": {"kind": name, **asdict(firing.surrogate)}}
 
 
 def _kind_and_numbers(value: Any, what: str) -> tuple[str, dict[str, Any]]:

@@ -8,6 +8,7 @@ from spikescan.errors import InputError
 from spikescan.firing import firing_from
 from spikescan.names import check_names, choose_named
 from spikescan.neurons.base import Neuron
+from spikescan.neurons.delayed_reset import DelayedResetLIF
 from spikescan.neurons.dsn import DSN
 from spikescan.neurons.lif import IF, ILIF, LIF, ParametricLIF
 from spikescan.neurons.lif_variants import ALIF, CLIF, GLIF, KLIF
@@ -36,6 +37,7 @@ _NEURONS: dict[str, type[Neuron]] = {
     "clif": CLIF,
     "glif": GLIF,
     "klif": KLIF,
+    "delayed_reset_lif": DelayedResetLIF,
 }
 # What the network knows and a recipe need not say.
 _FROM_NETWORK = ("channels", "time_steps")
