@@ -154,8 +154,9 @@ def _everything(x: Any, state: Any, parameters: Any, fire: Any) -> Any:
     (v, a), (decay, gain) = state, parameters
     h = decay * v + gain * x - 0.5 * a
     s = fire(h)
-    v = where(a <= 0.3, h - detach(s) * fire.unit, h * (1.0 - s))
-    a = squash(gain * a) * a + relu(1.0 - s) / (1.5 + exp(-a)) - 0.25 * (h - floor(h))
+    # A contraction, so that rounding does not grow over the steps.
+    v = 0.5 * where(a <= 0.3, h - detach(s) * fire.unit, h / (1.0 + s * s))
+    a = 0.5 * squash(gain * a) * a + relu(1.0 - s) / (4.0 + exp(-a)) - 0.25 * (h - floor(h))
     return s + 0.1 * h, (v, -a)
 
 

@@ -59,7 +59,6 @@ def leaky(**changes: Tensor) -> PeerNeuron:
         (leaky(beta=torch.tensor([0.5, 0.6])), r"beta is \[2\] with 2 values"),
         (leaky(threshold=torch.tensor([1.0, 2.0])), "threshold is"),
         (leaky(graded_spikes_factor=torch.tensor(2.0)), "multiply the weights that follow"),
-        (leaky(beta=torch.tensor(0.0), reset_mechanism_val=torch.tensor(0)), "'subtract' at beta = 0"),
         (PeerNeuron("snntorch.Leaky", LEAKY), "does not hold reset_delay"),
         (PeerNeuron("snntorch.Leaky", LEAKY, {"reset_delay": True, "beta": 0.7}), "beta is given as 0.7"),
     ],

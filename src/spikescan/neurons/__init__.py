@@ -2,10 +2,19 @@
 
 from spikescan.neurons.auxiliary import auxiliary_losses
 from spikescan.neurons.base import Cost, Neuron, State, Temporal, detach, map_state, spiking_neurons
-from spikescan.neurons.delayed_reset import DelayedResetLIF
 from spikescan.neurons.dsn import DSN, DSNState
 from spikescan.neurons.lif import IF, ILIF, LIF, LIFState, ParametricLIF
-from spikescan.neurons.lif_variants import ALIF, CLIF, GLIF, KLIF, ALIFState, CLIFState, GLIFState, KLIFState
+from spikescan.neurons.lif_variants import (
+    ALIF,
+    CLIF,
+    GLIF,
+    KLIF,
+    ALIFState,
+    CLIFState,
+    DelayedResetLIF,
+    GLIFState,
+    KLIFState,
+)
 from spikescan.neurons.mpe import MPEPSN, MPEPSNState
 from spikescan.neurons.mulfree import (
     MulFreePSN,

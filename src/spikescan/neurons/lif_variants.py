@@ -15,7 +15,18 @@ from spikescan.neurons.padding import zero_padding
 from spikescan.neurons.swept import SweptNeuron
 from spikescan.ops.sweep import Cell, detach, relu, sigmoid
 
-__all__ = ["ALIF", "CLIF", "GLIF", "KLIF", "ALIFState", "CLIFState", "GLIFState", "KLIFState"]
+__all__ = [
+    "ALIF",
+    "CLIF",
+    "GLIF",
+    "KLIF",
+    "ALIFState",
+    "CLIFState",
+    "DelayedResetLIF",
+    "DelayedResetLIFState",
+    "GLIFState",
+    "KLIFState",
+]
 
 _BOTH = (True, False)
 
@@ -370,6 +381,66 @@ class GLIF(Neuron):
     def extra_repr(self) -> str:
         """Shown by `print`."""
         return f"{self.channels}, {self.time_steps}, firing={self.firing}"
+
+
+class DelayedResetLIFState(NamedTuple):
+    """What the last step left for the next: beta U - theta S, ``[B, C, *]``."""
+
+    membrane: Tensor
+
+
+def _delayed_reset(detach_reset: bool) -> Cell:
+    def step(x: Any, state: Any, parameters: Any, fire: Any) -> Any:
+        (left,), (decay,) = state, parameters
+        u = left + x
+        s = fire(u)
+        return s, (decay * u - (detach(s) if detach_reset else s) * fire.unit,)
+
+    return Cell(step, states=("membrane",), parameters=("decay",))
+
+
+_DELAYED_RESET = {detach_reset: _delayed_reset(detach_reset) for detach_reset in _BOTH}
+
+
+class DelayedResetLIF(SweptNeuron):
+    r"""Leaky integrate and fire with a soft reset that comes after the leak (snnTorch's ``Leaky``).
+
+    .. math:: U_t = \beta U_{t-1} + x_t - \theta S_{t-1}, \quad S_t = \text{fire}(U_t)
+
+    `LIF` takes the threshold off before the leak, so that beta theta of it arrives in the next step; here it is the whole.
+
+    Args:
+        tau: time constant in steps, >= 1; beta = 1 - 1 / tau.
+        detach_reset: no gradient through the spike in the reset (snnTorch: always).
+        firing: `Binary` or `Integer`.
+
+    Shapes: x ``[T, B, C, *]`` to spikes ``[T, B, C, *]``.
+    """
+
+    state_type = DelayedResetLIFState
+
+    def __init__(self, tau: float = 2.0, *, detach_reset: bool = True, firing: Firing | None = None) -> None:
+        super().__init__()
+        _check_tau("DelayedResetLIF", "tau", tau)
+        self.tau = float(tau)
+        self.detach_reset = detach_reset
+        self.firing = Binary() if firing is None else firing
+
+    def cell(self) -> Cell:
+        """The step, with or without a gradient through the reset."""
+        return _DELAYED_RESET[self.detach_reset]
+
+    def coefficients(self, device: torch.device) -> tuple[Tensor, ...]:
+        """Beta."""
+        return (torch.tensor(1.0 - 1.0 / self.tau, dtype=torch.float64, device=device),)
+
+    def cost(self) -> Cost:
+        """The leak, the input, the reset."""
+        return Cost(1, 2, state_bytes=4)
+
+    def extra_repr(self) -> str:
+        """Shown by `print`."""
+        return f"tau={self.tau}, firing={self.firing}"
 
 
 def _binary(owner: str, firing: Firing | None) -> Binary:

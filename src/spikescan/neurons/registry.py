@@ -8,10 +8,9 @@ from spikescan.errors import InputError
 from spikescan.firing import firing_from
 from spikescan.names import check_names, choose_named
 from spikescan.neurons.base import Neuron
-from spikescan.neurons.delayed_reset import DelayedResetLIF
 from spikescan.neurons.dsn import DSN
 from spikescan.neurons.lif import IF, ILIF, LIF, ParametricLIF
-from spikescan.neurons.lif_variants import ALIF, CLIF, GLIF, KLIF
+from spikescan.neurons.lif_variants import ALIF, CLIF, GLIF, KLIF, DelayedResetLIF
 from spikescan.neurons.mpe import MPEPSN
 from spikescan.neurons.mulfree import MulFreePSN
 from spikescan.neurons.psn import PSN, MaskedPSN, SlidingPSN

@@ -229,10 +229,7 @@ def _read_leaky(state: dict[str, Tensor], arguments: dict[str, Any]) -> Neuron:
                 f"{_LEAKY}: 'subtract' with reset_delay=False fires once more where a spike leaves the membrane above the "
                 f"threshold, which no neuron here does. 'zero', 'none' and reset_delay=True can be read."
             )
-        if beta == 0.0:
-            raise InputError(f"{_LEAKY}: 'subtract' at beta = 0 has no reset before the leak that would do the same.")
-        shift = threshold / beta - threshold
-        return DelayedResetLIF(tau_from(beta), firing=Binary(_above(threshold + shift) - shift))
+        return DelayedResetLIF(tau_from(beta), firing=Binary(_above(threshold)))
     if reset == "subtract" and not arguments["reset_delay"]:
         raise InputError(
             f"{_LEAKY}: 'subtract' with reset_delay=False is no neuron here; reset_delay=True can be read."
