@@ -2,20 +2,31 @@
 
 Between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` a page holds what this command writes there, from files that other
 commands wrote: ``docs/performance/ops.csv`` (`benchmarks.ops`) and ``docs/results/smnist_demo/`` (a run folder of
-`spikescan demo`). Nothing between the marks is written by hand.
+`spikescan demo`), or from the registry of neurons, whose pictures it draws. Nothing between the marks is written by hand.
 """
 
 import csv
+import inspect
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from spikescan.analysis.response import draw_responses
+from spikescan.analysis.theme import svg
+from spikescan.files import write_text
+from spikescan.neurons import Neuron, create_neuron, list_neurons
+
 ROOT = Path(__file__).resolve().parents[1]
 OPS = ROOT / "docs/performance/ops.csv"
 DEMO = ROOT / "docs/results/smnist_demo"
 FLOOR = 28 / 8  # bytes a neuron-step of a training step of DSN or LIF, over those of add
+PICTURES = ROOT / "docs/pictures/neurons"
+STEPS = 100  # of the pictures, and of neurons bound to a number of steps
 OWN = ("add", "dsn", "dsn recompute", "lif")
 OTHERS = ("loop", "associative_scan", "psn matmul", "sliding psn conv1d")
 
@@ -137,6 +148,70 @@ def demo() -> str:
     )
 
 
+def example(name: str) -> Neuron:
+    """A neuron as its class makes it, of one channel and `STEPS` steps; the same one each time."""
+    torch.manual_seed(0)
+    return create_neuron(name, channels=1, time_steps=STEPS)
+
+
+def neurons_table() -> str:
+    """What each neuron can do and what a step of it costs."""
+    head = [
+        "neuron",
+        "class",
+        "causal, streams",
+        "T",
+        "multiplications",
+        "additions",
+        "shifts",
+        "transcendentals",
+        "state, B",
+    ]
+    rows = []
+    for name in list_neurons():
+        neuron = example(name)
+        can = "no" if not neuron.causal else "yes" if neuron.streamable else "causal only"
+        cost = [f"{count:g}" for count in neuron.cost()]
+        rows.append(
+            [
+                f"[`{name}`](#{name})",
+                f"`{type(neuron).__name__}`",
+                can,
+                "fixed" if neuron.length_bound else "any",
+                *cost,
+            ]
+        )
+    return markdown(head, rows) + f"\n\nA neuron and step; those of a fixed T at T = {STEPS}."
+
+
+def catalogue() -> str:
+    """Every neuron: its equations, from its docstring, and the picture of its answers, drawn here."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    sections = []
+    for name in list_neurons():
+        neuron = example(name)
+        write_text(PICTURES / f"{name}.svg", svg(draw_responses(neuron, time_steps=STEPS)))
+        summary, equations = described(type(neuron))
+        sections.append(
+            f"### {name}\n\n`{type(neuron).__name__}`. {summary}\n\n{equations}\n\n"
+            f"![answers of {name} to an impulse, a constant current, a burst and noise](pictures/neurons/{name}.svg)\n"
+        )
+    return "\n".join(sections)
+
+
+def described(neuron: type[Neuron]) -> tuple[str, str]:
+    """The first sentence of a docstring and its equations, as blocks that a Markdown page shows."""
+    lines = (inspect.getdoc(neuron) or "").splitlines()
+    blocks = []
+    for index, line in enumerate(lines):
+        if line.startswith(".. math::"):
+            indented = itertools.takewhile(lambda each: not each or each.startswith(" "), lines[index + 1 :])
+            body = "\n".join(each.strip() for each in [line.removeprefix(".. math::"), *indented] if each.strip())
+            aligned = body if "&" not in body else f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
+            blocks.append(f"```math\n{aligned}\n```")
+    return lines[0], "\n\n".join(blocks)
+
+
 def read(path: Path) -> Any:
     """A JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
@@ -144,6 +219,7 @@ def read(path: Path) -> Any:
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/performance.md": {"layers": layers, "rivals": rivals, "latency": latency, "memory": memory},
+    "docs/neurons.md": {"table": neurons_table, "catalogue": catalogue},
     "README.md": {"demo": demo, "speed": speed},
 }
 

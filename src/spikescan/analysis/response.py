@@ -72,7 +72,7 @@ def draw_responses(neuron: Neuron, channels: int = 1, time_steps: int = 100, *, 
         for column, (name, answer) in enumerate(answers.items()):
             above, below = grid[0][column], grid[1][column]
             above.set_title(name)
-            above.fill_between(range(time_steps), answer.stimulus.tolist(), step="mid", color=theme.faint)
+            above.plot(answer.stimulus.tolist(), drawstyle="steps-mid", color=theme.ink, linewidth=0.8)
             _draw_answer(below, answer, levels, theme)
             below.set_xlabel("step")
         grid[0][0].set_ylabel("input")
