@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from spikescan.layers import LastReadout, LeakyReadout, MaxReadout, PerStep, RateReadout, Residual, Sequential
 from spikescan.models import create_model, list_models
 from spikescan.neurons.base import State, Temporal
-from spikescan.neurons.registry import create_neuron, list_neurons
+from spikescan.neurons.registry import create_neuron, list_neurons, neuron_class
 
 OUTPUTS = 3  # channels of every model's output
 
@@ -78,7 +78,8 @@ class Case(NamedTuple):
 
 
 def neuron(name: str) -> Case:
-    return Case(name, lambda channels, time_steps: create_neuron(name, channels, time_steps), True, True)
+    exact = not neuron_class(name).mixes_channels
+    return Case(name, lambda channels, time_steps: create_neuron(name, channels, time_steps), exact, True)
 
 
 def dsn(channels: int) -> Temporal:

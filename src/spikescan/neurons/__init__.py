@@ -2,6 +2,7 @@
 
 from spikescan.neurons.base import Cost, Neuron, State, Temporal, detach, map_state, spiking_neurons
 from spikescan.neurons.dsn import DSN, DSNState
+from spikescan.neurons.dsn_variants import DenseDSN, InterChannelDSN, LowRankDSN, StaticDSN, StaticDSNState
 from spikescan.neurons.lif import IF, LIF, LIFState, ParametricLIF
 from spikescan.neurons.psn import PSN, MaskedPSN, MaskedPSNState, PSNState, SlidingPSN, SlidingPSNState
 from spikescan.neurons.registry import create_neuron, list_neurons
@@ -13,7 +14,10 @@ __all__ = [
     "PSN",
     "Cost",
     "DSNState",
+    "DenseDSN",
+    "InterChannelDSN",
     "LIFState",
+    "LowRankDSN",
     "MaskedPSN",
     "MaskedPSNState",
     "Neuron",
@@ -22,6 +26,8 @@ __all__ = [
     "SlidingPSN",
     "SlidingPSNState",
     "State",
+    "StaticDSN",
+    "StaticDSNState",
     "Temporal",
     "create_neuron",
     "detach",
