@@ -20,11 +20,13 @@ from spikescan.firing import (
     to_thermometer,
 )
 from spikescan.layers import (
+    HYPR,
     LastReadout,
     LeakyReadout,
     MaxReadout,
     PerStep,
     RateReadout,
+    Recurrent,
     Residual,
     Sequential,
     final_step,
@@ -58,6 +60,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "DSN",
+    "HYPR",
     "IF",
     "LIF",
     "PSN",
@@ -82,6 +85,7 @@ __all__ = [
     "PerStep",
     "RateReadout",
     "Rectangular",
+    "Recurrent",
     "Residual",
     "Sequential",
     "Sigmoid",

@@ -8,7 +8,16 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from spikescan.layers import LastReadout, LeakyReadout, MaxReadout, PerStep, RateReadout, Residual, Sequential
+from spikescan.layers import (
+    LastReadout,
+    LeakyReadout,
+    MaxReadout,
+    PerStep,
+    RateReadout,
+    Recurrent,
+    Residual,
+    Sequential,
+)
 from spikescan.models import create_model, list_models
 from spikescan.neurons.base import State, Temporal
 from spikescan.neurons.registry import create_neuron, list_neurons, neuron_class
@@ -106,6 +115,8 @@ LAYERS = [
     Case("PerStep(BatchNorm1d)", lambda channels, _: PerStep(nn.BatchNorm1d(channels)), False),
     Case("Sequential", lambda channels, _: Sequential(nn.Linear(channels, 5), dsn(5), MaxReadout()), False),
     Case("Sequential(space)", lambda channels, _: Sequential(dsn(channels), nn.ReLU(), dsn(channels)), True, True),
+    Case("Recurrent", lambda channels, _: Recurrent(channels, 4, create_neuron("lif", 4)), False),
+    Case("Recurrent(feed-forward)", lambda channels, _: Recurrent(channels, 4, dsn(4), lateral=False), False),
     Case("Residual", lambda channels, _: Residual(dsn(channels)), True, True),
     Case("RateReadout", lambda channels, _: RateReadout(), True, True),
     Case("MaxReadout", lambda channels, _: MaxReadout(), True, True),
