@@ -8,10 +8,19 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from spikescan.layers import LastReadout, LeakyReadout, MaxReadout, PerStep, RateReadout, Residual, Sequential
+from spikescan.layers import (
+    LastReadout,
+    LeakyReadout,
+    MaxReadout,
+    PerStep,
+    RateReadout,
+    Recurrent,
+    Residual,
+    Sequential,
+)
 from spikescan.models import create_model, list_models
 from spikescan.neurons.base import State, Temporal
-from spikescan.neurons.registry import create_neuron, list_neurons
+from spikescan.neurons.registry import create_neuron, list_neurons, neuron_class
 
 OUTPUTS = 3  # channels of every model's output
 
@@ -78,7 +87,8 @@ class Case(NamedTuple):
 
 
 def neuron(name: str) -> Case:
-    return Case(name, lambda channels, time_steps: create_neuron(name, channels, time_steps), True, True)
+    exact = not neuron_class(name).mixes_channels
+    return Case(name, lambda channels, time_steps: create_neuron(name, channels, time_steps), exact, True)
 
 
 def dsn(channels: int) -> Temporal:
@@ -105,6 +115,8 @@ LAYERS = [
     Case("PerStep(BatchNorm1d)", lambda channels, _: PerStep(nn.BatchNorm1d(channels)), False),
     Case("Sequential", lambda channels, _: Sequential(nn.Linear(channels, 5), dsn(5), MaxReadout()), False),
     Case("Sequential(space)", lambda channels, _: Sequential(dsn(channels), nn.ReLU(), dsn(channels)), True, True),
+    Case("Recurrent", lambda channels, _: Recurrent(channels, 4, create_neuron("lif", 4)), False),
+    Case("Recurrent(feed-forward)", lambda channels, _: Recurrent(channels, 4, dsn(4), lateral=False), False),
     Case("Residual", lambda channels, _: Residual(dsn(channels)), True, True),
     Case("RateReadout", lambda channels, _: RateReadout(), True, True),
     Case("MaxReadout", lambda channels, _: MaxReadout(), True, True),

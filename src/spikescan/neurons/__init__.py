@@ -3,6 +3,7 @@
 from spikescan.neurons.auxiliary import auxiliary_losses
 from spikescan.neurons.base import Cost, Neuron, State, Temporal, detach, map_state, spiking_neurons
 from spikescan.neurons.dsn import DSN, DSNState
+from spikescan.neurons.dsn_variants import DenseDSN, InterChannelDSN, LowRankDSN, StaticDSN, StaticDSNState
 from spikescan.neurons.lif import IF, ILIF, LIF, LIFState, ParametricLIF
 from spikescan.neurons.lif_variants import (
     ALIF,
@@ -48,10 +49,13 @@ __all__ = [
     "Cost",
     "DSNState",
     "DelayedResetLIF",
+    "DenseDSN",
     "GLIFState",
     "IPSUState",
+    "InterChannelDSN",
     "KLIFState",
     "LIFState",
+    "LowRankDSN",
     "MPEPSNState",
     "MaskedPSN",
     "MaskedPSNState",
@@ -67,6 +71,8 @@ __all__ = [
     "SlidingPSN",
     "SlidingPSNState",
     "State",
+    "StaticDSN",
+    "StaticDSNState",
     "Temporal",
     "auxiliary_losses",
     "create_neuron",

@@ -107,6 +107,9 @@ class Neuron(Temporal):
     """A temporal module of which each element is a neuron: its output are spikes, made by `firing`."""
 
     firing: Firing
+    mixes_channels: bool = False
+    """The neurons of a sample see each other, by a matrix product. BLAS rounds that by the shape of the call, so that spikes
+    are the same however a call is cut in float64, and in float32 but for membranes within rounding of a threshold."""
 
     @abstractmethod
     def cost(self) -> Cost:

@@ -13,7 +13,7 @@ from spikescan.firing import Firing, Integer
 from spikescan.neurons.base import Cost, Neuron, at_rest, check_channels, no_weight_decay
 from spikescan.neurons.padding import zero_padding
 
-__all__ = ["DSN", "DSNState"]
+__all__ = ["DSN", "DSNState", "initial_bias"]
 
 
 class DSNState(NamedTuple):
@@ -71,9 +71,7 @@ class DSN(Neuron):
         self.recompute = recompute
         bound = 1.0 / math.sqrt(kernel_size)
         self.weight = no_weight_decay(nn.Parameter(torch.empty(channels, kernel_size).uniform_(-bound, bound)))
-        # sigmoid(b)^(1/tau) = decay, so b = logit(decay^tau).
-        decay = _spread(initial_decay, channels)
-        self.bias = no_weight_decay(nn.Parameter(torch.logit(decay.double() ** self.tau).float()))
+        self.bias = no_weight_decay(nn.Parameter(initial_bias("DSN", initial_decay, self.tau, channels)))
 
     def initial_state(self, x_t: Tensor) -> DSNState:
         """At rest: zero membrane, no inputs seen."""
@@ -126,8 +124,8 @@ class DSN(Neuron):
         return f"{self.channels}, kernel_size={self.kernel_size}, tau={self.tau}, firing={self.firing}"
 
 
-def _spread(initial_decay: float | Sequence[float], channels: int) -> Tensor:
-    """The decay each channel starts with."""
+def initial_bias(owner: str, initial_decay: float | Sequence[float], tau: float, channels: int) -> Tensor:
+    """The bias ``[C]`` whose gate has the decay that each channel starts with; `owner` is named in the error."""
     low, high = (
         (initial_decay, initial_decay)
         if isinstance(initial_decay, int | float)
@@ -136,7 +134,10 @@ def _spread(initial_decay: float | Sequence[float], channels: int) -> Tensor:
     valid = isinstance(initial_decay, int | float) or len(initial_decay) == 2
     if not valid or not 0.0 < low <= high < 1.0:
         raise InputError(
-            f"DSN: initial_decay is {initial_decay}, expected a number in (0, 1) or a pair (low, high) of such numbers."
+            f"{owner}: initial_decay is {initial_decay}, "
+            f"expected a number in (0, 1) or a pair (low, high) of such numbers."
         )
     steps = torch.linspace(math.log(-1.0 / math.log(low)), math.log(-1.0 / math.log(high)), channels).exp()
-    return torch.exp(-1.0 / steps)
+    decay = torch.exp(-1.0 / steps)
+    # sigmoid(b)^(1/tau) = decay, so b = logit(decay^tau).
+    return torch.logit(decay.double() ** tau).float()

@@ -9,6 +9,7 @@ from spikescan.firing import firing_from
 from spikescan.names import check_names, choose_named
 from spikescan.neurons.base import Neuron
 from spikescan.neurons.dsn import DSN
+from spikescan.neurons.dsn_variants import DenseDSN, InterChannelDSN, LowRankDSN, StaticDSN
 from spikescan.neurons.lif import IF, ILIF, LIF, ParametricLIF
 from spikescan.neurons.lif_variants import ALIF, CLIF, GLIF, KLIF, DelayedResetLIF
 from spikescan.neurons.mpe import MPEPSN
@@ -20,6 +21,10 @@ __all__ = ["create_neuron", "list_neurons", "neuron_class", "neuron_options"]
 
 _NEURONS: dict[str, type[Neuron]] = {
     "dsn": DSN,
+    "dsn_static": StaticDSN,
+    "dsn_dense": DenseDSN,
+    "dsn_low_rank": LowRankDSN,
+    "dsn_inter_channel": InterChannelDSN,
     "psn": PSN,
     "masked_psn": MaskedPSN,
     "sliding_psn": SlidingPSN,
