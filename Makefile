@@ -10,7 +10,7 @@ demo: $(VENV)/installed
 	$(BIN)/spikescan demo
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest --numprocesses auto
+	$(BIN)/python -m pytest --numprocesses auto --dist loadgroup
 
 # What the pre-commit hooks and CI check besides the tests.
 check: $(VENV)/installed
