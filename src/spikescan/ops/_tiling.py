@@ -13,12 +13,12 @@ _PAST_CACHE = 1 << 24
 def tiling(neurons: int, itemsize: int) -> tuple[int, int]:
     """(neurons of a block, steps of a tile) for a step of `neurons`.
 
-    A step that is larger than a page jumps to other pages each time: a wide block then reads its pages whole before it goes
-    on, and a short tile keeps the number of pages in use at once below what the processor's address cache and prefetchers
-    follow. A small step lies in few pages anyway: a long tile keeps the state in registers longer.
+    A block is a page wide, so that a page is read whole before the walk goes on to another. The longer a tile, the longer the
+    state stays in registers; but where a step is larger than a few pages, two tiles (the one that is computed and the one
+    that is asked for meanwhile) have to fit the cache of a core.
     """
     page = _PAGE // itemsize
-    return (2 * page, 8) if neurons >= 4 * page else (page, 64)
+    return (page, 16) if neurons >= 4 * page else (page, 64)
 
 
 def is_past_cache(neurons: int, *written: Tensor) -> bool:
