@@ -294,7 +294,7 @@ def forward(
     limits = limits_of(lengths, layout, x)
     tensors = (inputs, weight, bias, membrane, window, limits, spikes, membranes, final)
     addresses = tuple(tensor.data_ptr() for tensor in tensors)
-    block, tile = tiling(neurons, final.itemsize)
+    block, tile = tiling(neurons, final.itemsize, in_order=True)
     taps, squarings = static(weight.shape[1]), _squarings(exponent)
 
     def run(_: int, low: int, high: int) -> None:
@@ -380,7 +380,7 @@ def backward(
         grad_x, grad_h, grad_window,
     )  # fmt: skip
     addresses = tuple(tensor.data_ptr() for tensor in tensors)
-    block, tile = tiling(neurons, membrane.itemsize)
+    block, tile = tiling(neurons, membrane.itemsize, in_order=True)
     taps, squarings = static(k), _squarings(exponent)
 
     def run(part: int, low: int, high: int) -> None:
