@@ -10,7 +10,7 @@ from torch import Tensor
 from spikescan.ops._checks import compute_dtype
 from spikescan.ops._simd import BYTES
 
-__all__ = ["Channels", "empty", "in_compute_dtype", "limits_of", "number_like"]
+__all__ = ["Channels", "Columns", "empty", "in_compute_dtype", "limits_of", "number_like"]
 
 _NUMBER = {
     torch.float32: np.float32(0),
@@ -62,7 +62,41 @@ class Channels(NamedTuple):
         return totals.view(totals.shape[0], totals.shape[1], samples, self.channels, self.space).sum((0, 2, 4))
 
 
-def limits_of(lengths: Tensor | None, channels: Channels, like: Tensor) -> Tensor:
+class Columns(NamedTuple):
+    """How the vectors of neurons ``[B, C, S]`` of a step share the parameters of their channels.
+
+    A kernel reads the parameters of the vector at neuron n at column ``n // width % (columns / lanes) * lanes`` of a table.
+    Where a channel's space is whole vectors, these share the channel's columns: width is the space, and the table is as if the
+    space were one vector. Elsewhere each vector has its columns, until channels and vectors meet again.
+    """
+
+    neurons: int
+    channels: int
+    space: int
+    """Of the table."""
+    width: int
+    columns: int
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], itemsize: int) -> "Columns":
+        """For a step ``[B, C, S]`` of numbers of `itemsize` bytes."""
+        batch, channels, space = shape
+        lanes = BYTES // itemsize
+        neurons = batch * channels * space
+        if space % lanes == 0:
+            return cls(neurons, channels, lanes, max(space, 1), channels * lanes)
+        period = min(math.lcm(channels * space, lanes), neurons)
+        return cls(neurons, channels, space, lanes, -(-period // lanes) * lanes)
+
+    def gather(self, totals: Tensor) -> Tensor:
+        """Sum tables of gradients ``[parts, R, columns]`` to ``[R, C]``."""
+        sample = max(self.channels * self.space, 1)
+        samples = min(self.columns, self.neurons) // sample if self.neurons else 0
+        whole = totals[..., : samples * sample]
+        return whole.reshape(*totals.shape[:2], samples, self.channels, self.space).sum((0, 2, 4))
+
+
+def limits_of(lengths: Tensor | None, channels: Channels | Columns, like: Tensor) -> Tensor:
     """The number of valid steps of each neuron, as numbers a vector compares with; empty where all steps are valid."""
     if lengths is None:
         return empty((0,), like)

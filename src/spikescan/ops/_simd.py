@@ -469,6 +469,18 @@ def further(slot, size, jump):
 
 
 @inline
+def upcoming(slot, size, tile, step, neurons, start):
+    """Where to ask for the next tile, which begins at `start`, while vector `slot` of this one, of `size` neurons, is computed.
+
+    In the order of memory, a row of the block after the other: each vector asks for `tile` vectors, one a time step. Asking
+    for the same neurons of every row puts too many lines into the same sets of the cache where a step is a multiple of a page.
+    """
+    vectors = -(-size // step)
+    asked = slot // step * tile
+    return start + asked // vectors * neurons + asked % vectors * step
+
+
+@inline
 def put(array, index, value, past_cache, group):
     """Write the vector, past the cache if asked to: for aligned memory that nobody reads soon."""
     if past_cache:
@@ -528,6 +540,18 @@ def dot(taps, window, start):
 def axpy(factor, vectors, sums):
     """The tuple of factor * vectors_i + sums_i."""
     return tuple(factor.llvm("fma", vector, total) for vector, total in zip(vectors, sums, strict=True))
+
+
+@traced
+def plus(vectors, others):
+    """The tuple of vectors_i + others_i."""
+    return tuple(one + other for one, other in zip(vectors, others, strict=True))
+
+
+@traced
+def zeros(vectors):
+    """As many vectors of zeros."""
+    return tuple(vector.full(0.0) for vector in vectors)
 
 
 @traced
@@ -595,15 +619,21 @@ def log1p_unit(u: Vector) -> Vector:
 
 
 @inline
+def add_rows(table, index, stride, vectors, group):
+    """Add the vectors to those at index, index + stride, ..."""
+    store_rows(table, index, stride, plus(load_rows(table, index, stride, vectors, group), vectors), group)
+
+
+@inline
 def tabulate(table, first_row, values, rows, channels, space, period, scale):
     """Write parameters ``[channels, rows]``, times `scale`, to rows of a table over the columns of a period of neurons."""
-    column = 0
-    while column < period:
-        for channel in range(channels):
-            for _ in range(space):
-                for each in range(rows):
-                    table[(first_row + each) * period + column] = values[channel * rows + each] * scale
-                column += 1
+    channel, used = 0, 0
+    for column in range(period):
+        for each in range(rows):
+            table[(first_row + each) * period + column] = values[channel * rows + each] * scale
+        used += 1
+        if used == space:
+            channel, used = (channel + 1) % channels, 0
 
 
 @inline

@@ -10,15 +10,18 @@ _PAGE = 4096
 _PAST_CACHE = 1 << 24
 
 
-def tiling(neurons: int, itemsize: int) -> tuple[int, int]:
+def tiling(neurons: int, itemsize: int, *, in_order: bool = False) -> tuple[int, int]:
     """(neurons of a block, steps of a tile) for a step of `neurons`.
 
     A step that is larger than a page jumps to other pages each time: a wide block then reads its pages whole before it goes
     on, and a short tile keeps the number of pages in use at once below what the processor's address cache and prefetchers
-    follow. A small step lies in few pages anyway: a long tile keeps the state in registers longer.
+    follow. A sweep that asks for its next tile `in_order` of memory (`_simd.upcoming`) can have longer ones, as long as two of
+    them fit the cache of a core. A small step lies in few pages anyway: a long tile keeps the state in registers longer.
     """
     page = _PAGE // itemsize
-    return (2 * page, 8) if neurons >= 4 * page else (page, 64)
+    if neurons < 4 * page:
+        return page, 64
+    return (page, 16) if in_order else (2 * page, 8)
 
 
 def is_past_cache(neurons: int, *written: Tensor) -> bool:

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikescan.ops._arrays import Channels, empty, in_compute_dtype, limits_of, number_like
+from spikescan.ops._arrays import Columns, empty, in_compute_dtype, limits_of, number_like
 from spikescan.ops._compile import inline, kernel
 from spikescan.ops._simd import (
     BYTES,
     LOG2_E,
     Scalar,
     Vector,
-    add_columns,
+    add_rows,
     axpy,
     backwards,
     choose,
@@ -28,7 +28,6 @@ from spikescan.ops._simd import (
     exp2_of,
     fma,
     full,
-    further,
     load,
     load_at,
     load_rows,
@@ -45,7 +44,9 @@ from spikescan.ops._simd import (
     store_rows,
     tabulate,
     traced,
+    upcoming,
     whole,
+    zeros,
 )
 from spikescan.ops._threads import parts, spread
 from spikescan.ops._tiling import is_past_cache, tiling
@@ -82,23 +83,24 @@ def _general_power(a: Vector, exponent: Scalar) -> tuple[Vector, Vector]:
 
 
 @inline
-def _table(weight_at, bias_at, k, channels, space, period, like):
-    """Rows of taps and a row of the bias over the columns of a period, times -log2(e)."""
+def _table(weight_at, bias_at, k, channels, space, columns, like):
+    """Rows of taps and a row of the bias over the columns, times -log2(e)."""
     weight, bias = row(weight_at, channels * k, like), row(bias_at, channels, like)
-    table = np.empty((k + 1) * period, weight.dtype)
+    table = np.empty((k + 1) * columns, weight.dtype)
     scale = weight.dtype.type(-LOG2_E)
-    tabulate(table, 0, weight, k, channels, space, period, scale)
-    tabulate(table, k, bias, 1, channels, space, period, scale)
+    tabulate(table, 0, weight, k, channels, space, columns, scale)
+    tabulate(table, k, bias, 1, channels, space, columns, scale)
     return table
 
 
 @inline
 def _forward_tile(
     x, table, window, limits, spikes, membranes, carried,
-    n, slot, column, ahead, first, last, neurons, period, taps, exponent, squarings, kind, level, keep, past_cache, group,
+    n, slot, column, ahead, first, last, neurons, columns, taps, exponent, squarings, kind, level, keep, past_cache, group,
 ):  # fmt: skip
-    weight = load_rows(table, column, period, taps, group)
-    bias = load(table, len(taps) * period + column, group)
+    step = BYTES // x.itemsize
+    weight = load_rows(table, column, columns, taps, group)
+    bias = load(table, len(taps) * columns + column, group)
     h = load(carried, slot, group)
     masked = limits.size > 0
     limit = load(limits, n, group) if masked else h
@@ -108,7 +110,7 @@ def _forward_tile(
     for t in range(first, last):
         at = t * neurons + n
         inputs = load(x, at, group)
-        prefetch(x, at + ahead, group)
+        prefetch(x, ahead + (t - first) * step, group)
         seen = pushed(seen, inputs)
         decay, leak, _ = dynamic_gate(dot(weight, seen, bias), exponent, squarings)
         charged = fma(decay, h, leak * inputs)
@@ -127,7 +129,7 @@ def _forward_tile(
 @kernel
 def _forward(
     x_at, weight_at, bias_at, membrane_at, window_at, limits_at, spikes_at, membranes_at, final_at, like,
-    low, high, steps, neurons, channels, space, period, block, tile, taps, exponent, squarings,
+    low, high, steps, neurons, channels, space, width, columns, block, tile, taps, exponent, squarings,
     kind, level, keep, masked, past_cache,
 ):  # fmt: skip
     k = len(taps)
@@ -135,51 +137,47 @@ def _forward(
     membranes = row(membranes_at, steps * neurons if keep else 0, like)
     membrane, final = row(membrane_at, neurons, like), row(final_at, neurons, like)
     window, limits = row(window_at, (k - 1) * neurons, like), row(limits_at, neurons if masked else 0, like)
-    table = _table(weight_at, bias_at, k, channels, space, period, like)
-    step = BYTES // x.itemsize
+    table = _table(weight_at, bias_at, k, channels, space, columns, like)
+    step, tile = BYTES // x.itemsize, max(min(tile, steps), 1)
     carried = np.empty(block, x.dtype)
     for start in range(low, high, block):
         stop = min(start + block, high)
         carried[: stop - start] = membrane[start:stop]
         for first in range(0, steps, tile):
             last = min(first + tile, steps)
-            column = start % period
+            following = last * neurons + start if last < steps else stop
             for n in range(start, stop, step):
-                slot = n - start
-                ahead = further(slot, stop - start, tile * neurons)
+                slot, column = n - start, n // width * step % columns
+                ahead = upcoming(slot, stop - start, tile, step, neurons, following)
                 if stop - n >= step:
                     _forward_tile(
                         x, table, window, limits, spikes, membranes, carried, n, slot, column, ahead, first, last, neurons,
-                        period, taps, exponent, squarings, kind, level, keep, past_cache, whole(x),
+                        columns, taps, exponent, squarings, kind, level, keep, past_cache, whole(x),
                     )  # fmt: skip
                 else:
                     _forward_tile(
                         x, table, window, limits, spikes, membranes, carried, n, slot, column, ahead, first, last, neurons,
-                        period, taps, exponent, squarings, kind, level, keep, past_cache, part(x, stop - n),
+                        columns, taps, exponent, squarings, kind, level, keep, past_cache, part(x, stop - n),
                     )  # fmt: skip
-                column += step
-                if column >= period:
-                    column = 0
         final[start:stop] = carried[: stop - start]
 
 
 @inline
 def _backward_tile(
-    x, table, membrane, window, membranes, limits, grad_spikes, grad_x, carried, sums,
-    n, slot, column, ahead, first, last, neurons, period, block, taps, exponent, squarings,
+    x, table, membrane, window, membranes, limits, grad_spikes, grad_x, carried, totals,
+    n, slot, column, ahead, first, last, neurons, columns, block, taps, exponent, squarings,
     kind, level, a, b, c, past_cache, group,
 ):  # fmt: skip
-    k = len(taps)
-    weight = load_rows(table, column, period, taps, group)
+    k, step = len(taps), BYTES // x.itemsize
+    weight = load_rows(table, column, columns, taps, group)
     toward_past = backwards(weight)
-    bias = load(table, k * period + column, group)
+    bias = load(table, k * columns + column, group)
     d = load(carried, slot, group)
     pending = load_rows(carried, block + slot, block, taps[1:], group)
-    weight_sums = load_rows(sums, slot, block, taps, group)
-    bias_sum = load(sums, k * block + slot, group)
     masked = limits.size > 0
     limit = load(limits, n, group) if masked else d
     zero = full(0.0, d)
+    weight_sums, bias_sum = zeros(weight), zero
     unseen = weight  # the window, newest first
     for i in range(k):
         unseen = pushed(unseen, load_at(x, window, last - 1 - i, neurons, n, group))
@@ -191,9 +189,10 @@ def _backward_tile(
         decay, leak, rest = dynamic_gate(dot(weight, seen, bias), exponent, squarings)
         inputs = unseen[0]
         g = load(grad_spikes, at, group)
-        prefetch(x, at + ahead, group)
-        prefetch(membranes, at + ahead, group)
-        prefetch(grad_spikes, at + ahead, group)
+        soon = ahead + (last - 1 - t) * step
+        prefetch(x, soon - k * neurons, group)
+        prefetch(membranes, soon - neurons, group)
+        prefetch(grad_spikes, soon, group)
         if masked:
             g = select(limit > t, g, zero)
         d = d + through(g, h, kind, level, a, b, c)
@@ -216,15 +215,15 @@ def _backward_tile(
         unseen = pushed(unseen, load_at(x, window, t - k, neurons, n, group))
     store(carried, slot, d, group)
     store_rows(carried, block + slot, block, pending, group)
-    store_rows(sums, slot, block, weight_sums, group)
-    store(sums, k * block + slot, bias_sum, group)
+    add_rows(totals, column, columns, weight_sums, group)
+    store(totals, k * columns + column, load(totals, k * columns + column, group) + bias_sum, group)
 
 
 @kernel
 def _backward(
     x_at, weight_at, bias_at, membrane_at, window_at, membranes_at, limits_at, grad_spikes_at, grad_final_at,
     grad_x_at, grad_membrane_at, grad_window_at, totals_at, like,
-    low, high, steps, neurons, channels, space, period, block, tile, taps, exponent, squarings,
+    low, high, steps, neurons, channels, space, width, columns, block, tile, taps, exponent, squarings,
     kind, level, a, b, c, masked, past_cache,
 ):  # fmt: skip
     k = len(taps)
@@ -233,44 +232,38 @@ def _backward(
     membrane, grad_final = row(membrane_at, neurons, like), row(grad_final_at, neurons, like)
     grad_membrane, limits = row(grad_membrane_at, neurons, like), row(limits_at, neurons if masked else 0, like)
     window, grad_window = row(window_at, (k - 1) * neurons, like), row(grad_window_at, (k - 1) * neurons, like)
-    totals = row(totals_at, (k + 1) * period, like)
-    table = _table(weight_at, bias_at, k, channels, space, period, like)
-    step = BYTES // x.itemsize
+    totals = row(totals_at, (k + 1) * columns, like)
+    table = _table(weight_at, bias_at, k, channels, space, columns, like)
+    step, tile = BYTES // x.itemsize, max(min(tile, steps), 1)
     carried = np.empty(k * block, x.dtype)
-    sums = np.empty((k + 1) * block, x.dtype)
     for start in range(low, high, block):
         stop = min(start + block, high)
         size = stop - start
         carried[:size] = grad_final[start:stop]
         carried[block:] = 0.0
-        sums[:] = 0.0
         for last in range(steps, 0, -tile):
             first = max(last - tile, 0)
-            column = start % period
+            following = max(first - tile, 0) * neurons + start if first > 0 else (steps - tile) * neurons + stop
             for n in range(start, stop, step):
-                slot = n - start
-                ahead = further(slot, stop - start, -tile * neurons)
+                slot, column = n - start, n // width * step % columns
+                ahead = upcoming(slot, stop - start, tile, step, neurons, following)
                 if stop - n >= step:
                     _backward_tile(
-                        x, table, membrane, window, membranes, limits, grad_spikes, grad_x, carried, sums,
-                        n, slot, column, ahead, first, last, neurons, period, block, taps, exponent, squarings,
+                        x, table, membrane, window, membranes, limits, grad_spikes, grad_x, carried, totals,
+                        n, slot, column, ahead, first, last, neurons, columns, block, taps, exponent, squarings,
                         kind, level, a, b, c, past_cache, whole(x),
                     )  # fmt: skip
                 else:
                     _backward_tile(
-                        x, table, membrane, window, membranes, limits, grad_spikes, grad_x, carried, sums,
-                        n, slot, column, ahead, first, last, neurons, period, block, taps, exponent, squarings,
+                        x, table, membrane, window, membranes, limits, grad_spikes, grad_x, carried, totals,
+                        n, slot, column, ahead, first, last, neurons, columns, block, taps, exponent, squarings,
                         kind, level, a, b, c, past_cache, part(x, stop - n),
                     )  # fmt: skip
-                column += step
-                if column >= period:
-                    column = 0
         grad_membrane[start:stop] = carried[:size]
         # What is still pending belongs to the inputs before the first step, the newest first.
         for j in range(k - 1):
             oldest_first = (k - 2 - j) * neurons
             grad_window[oldest_first + start : oldest_first + stop] = carried[(j + 1) * block : (j + 1) * block + size]
-        add_columns(totals, sums, k + 1, start, stop, period, block)
 
 
 def _squarings(exponent: float) -> tuple[int, ...] | None:
@@ -292,23 +285,22 @@ def forward(
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As the reference's `forward`."""
-    channels = Channels.of(x)
+    layout = Columns.of(x.shape[1:], membrane.itemsize)
+    neurons = layout.neurons
     inputs = in_compute_dtype(x)
     spikes = torch.empty_like(inputs)
     membranes = torch.empty_like(inputs) if keep else empty((0,), x)
     final = torch.empty_like(membrane)
-    limits = limits_of(lengths, channels, x)
+    limits = limits_of(lengths, layout, x)
     tensors = (inputs, weight, bias, membrane, window, limits, spikes, membranes, final)
     addresses = tuple(tensor.data_ptr() for tensor in tensors)
-    _, _, neurons, period = channels
-    block, tile = tiling(neurons, final.itemsize)
+    block, tile = tiling(neurons, final.itemsize, in_order=True)
     taps, squarings = static(weight.shape[1]), _squarings(exponent)
 
     def run(_: int, low: int, high: int) -> None:
         _forward(
-            *addresses, number_like(final), low, high, x.shape[0], neurons, channels.channels, channels.space, period,
-            block, tile, taps, exponent, squarings, static(kind), numbers[0], keep, lengths is not None,
-            is_past_cache(neurons, spikes, membranes),
+            *addresses, number_like(final), low, high, x.shape[0], *layout, block, tile, taps, exponent,
+            squarings, static(kind), numbers[0], keep, lengths is not None, is_past_cache(neurons, spikes, membranes),
         )  # fmt: skip
 
     grain = BYTES // final.itemsize
@@ -344,15 +336,13 @@ def step(
     x_t and membrane ``[B, C, *]`` contiguous, window ``[B, k - 1, C, *]`` stored time first.
     """
     spikes, after, following = torch.empty_like(x_t), torch.empty_like(membrane), torch.empty_like(window)
-    neurons = x_t.numel()
     channels, k = weight.shape
-    sample = neurons // x_t.shape[0]
-    like = number_like(x_t)
-    period = min(math.lcm(sample, BYTES // like.itemsize), neurons)
+    neurons, like = x_t.numel(), number_like(x_t)
+    layout = Columns.of((x_t.shape[0], channels, neurons // x_t.shape[0] // channels), like.itemsize)
     here, past = x_t.data_ptr(), window.data_ptr()
     _forward(
         here, weight.data_ptr(), bias.data_ptr(), membrane.data_ptr(), past, 0, spikes.data_ptr(), 0, after.data_ptr(),
-        like, 0, neurons, 1, neurons, channels, sample // channels, period, 1024, 1, static(k), exponent,
+        like, 0, neurons, 1, *layout, 1024, 1, static(k), exponent,
         _squarings(exponent), static(kind), numbers[0], False, False, False,
     )  # fmt: skip
     if k > 1:
@@ -375,31 +365,30 @@ def backward(
     numbers: list[float],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of x, weight, bias, membrane and window."""
-    channels = Channels.of(x)
+    layout = Columns.of(x.shape[1:], membrane.itemsize)
+    neurons = layout.neurons
     inputs = in_compute_dtype(x)
     k = weight.shape[1]
-    _, _, neurons, period = channels
     grain = BYTES // membrane.itemsize
-    limits = limits_of(lengths, channels, x)
+    limits = limits_of(lengths, layout, x)
     of_final = torch.zeros_like(membrane) if grad_membrane is None else grad_membrane.contiguous()
     grad_x, grad_h, grad_window = torch.empty_like(inputs), torch.empty_like(membrane), torch.empty_like(window)
     count = parts(neurons, x.shape[0], grain)
-    totals = membrane.new_zeros(count, k + 1, period)
+    totals = membrane.new_zeros(count, k + 1, layout.columns)
     tensors = (
         inputs, weight, bias, membrane, window, membranes, limits, grad_spikes.to(inputs.dtype), of_final,
         grad_x, grad_h, grad_window,
     )  # fmt: skip
     addresses = tuple(tensor.data_ptr() for tensor in tensors)
-    block, tile = tiling(neurons, membrane.itemsize)
+    block, tile = tiling(neurons, membrane.itemsize, in_order=True)
     taps, squarings = static(k), _squarings(exponent)
 
     def run(part: int, low: int, high: int) -> None:
         _backward(
-            *addresses, totals[part].data_ptr(), number_like(membrane), low, high, x.shape[0], neurons,
-            channels.channels, channels.space, period, block, tile, taps, exponent, squarings, static(kind), *numbers,
-            lengths is not None, is_past_cache(neurons, grad_x),
+            *addresses, totals[part].data_ptr(), number_like(membrane), low, high, x.shape[0], *layout, block, tile, taps,
+            exponent, squarings, static(kind), *numbers, lengths is not None, is_past_cache(neurons, grad_x),
         )  # fmt: skip
 
     spread(run, neurons, grain, count)
-    parameters = channels.gather(totals) * -LOG2_E
+    parameters = layout.gather(totals) * -LOG2_E
     return grad_x.to(x.dtype), parameters[:-1].t().contiguous(), parameters[-1].clone(), grad_h, grad_window
