@@ -71,16 +71,20 @@ def dynamic_decay(
     dtype = compute_dtype(x)
     h0 = flat.new_zeros(B, C, S, dtype=dtype) if membrane is None else membrane.reshape(B, C, S)
     # The window is stored time first, as the kernels read it; axis 0 of a state is the batch, so it is shown transposed.
-    w0 = flat.new_zeros(k - 1, B, C, S, dtype=dtype) if window is None else window.movedim(1, 0).reshape(k - 1, B, C, S)
+    chosen = choose(requested(), x.device).backend
+    if window is None:
+        # The CPU kernel takes a window without rows for one of zeros, which at T = 4 would be most of its traffic.
+        w0 = flat.new_zeros(0 if chosen == "cpu" else k - 1, B, C, S, dtype=dtype)
+    else:
+        w0 = window.movedim(1, 0).reshape(k - 1, B, C, S)
     tensors = (flat, weight.to(dtype).contiguous(), bias.to(dtype).contiguous(), h0.contiguous(), w0.contiguous())
     numbers = firing.numbers
-    chosen = choose(requested(), x.device).backend
     if chosen == "reference":
         spikes, h, _ = reference.forward(*tensors, lengths, 1.0 / tau, firing.kind, numbers, False)
     else:
         keep = torch.is_grad_enabled() and not recompute and any(t.requires_grad for t in tensors)
         spikes, h, _ = _kernel(*tensors, lengths, 1.0 / tau, int(firing.kind), numbers, keep, chosen)
-    last = shift_window(tensors[4], tensors[0], lengths)
+    last = shift_window(tensors[4], flat, lengths, width=k - 1)
     return spikes.view(x.shape), h.view(x.shape[1:]), last.view(k - 1, *x.shape[1:]).movedim(0, 1)
 
 

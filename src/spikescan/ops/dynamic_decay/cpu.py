@@ -129,14 +129,14 @@ def _forward_tile(
 @kernel
 def _forward(
     x_at, weight_at, bias_at, membrane_at, window_at, limits_at, spikes_at, membranes_at, final_at, like,
-    low, high, steps, neurons, channels, space, width, columns, block, tile, taps, exponent, squarings,
+    low, high, steps, window_rows, neurons, channels, space, width, columns, block, tile, taps, exponent, squarings,
     kind, level, keep, masked, past_cache,
 ):  # fmt: skip
     k = len(taps)
     x, spikes = row(x_at, steps * neurons, like), row(spikes_at, steps * neurons, like)
     membranes = row(membranes_at, steps * neurons if keep else 0, like)
     membrane, final = row(membrane_at, neurons, like), row(final_at, neurons, like)
-    window, limits = row(window_at, (k - 1) * neurons, like), row(limits_at, neurons if masked else 0, like)
+    window, limits = row(window_at, window_rows * neurons, like), row(limits_at, neurons if masked else 0, like)
     table = _table(weight_at, bias_at, k, channels, space, columns, like)
     step, tile = BYTES // x.itemsize, max(min(tile, steps), 1)
     carried = np.empty(block, x.dtype)
@@ -223,7 +223,7 @@ def _backward_tile(
 def _backward(
     x_at, weight_at, bias_at, membrane_at, window_at, membranes_at, limits_at, grad_spikes_at, grad_final_at,
     grad_x_at, grad_membrane_at, grad_window_at, totals_at, like,
-    low, high, steps, neurons, channels, space, width, columns, block, tile, taps, exponent, squarings,
+    low, high, steps, window_rows, neurons, channels, space, width, columns, block, tile, taps, exponent, squarings,
     kind, level, a, b, c, masked, past_cache,
 ):  # fmt: skip
     k = len(taps)
@@ -231,7 +231,7 @@ def _backward(
     grad_spikes, grad_x = row(grad_spikes_at, steps * neurons, like), row(grad_x_at, steps * neurons, like)
     membrane, grad_final = row(membrane_at, neurons, like), row(grad_final_at, neurons, like)
     grad_membrane, limits = row(grad_membrane_at, neurons, like), row(limits_at, neurons if masked else 0, like)
-    window, grad_window = row(window_at, (k - 1) * neurons, like), row(grad_window_at, (k - 1) * neurons, like)
+    window, grad_window = row(window_at, window_rows * neurons, like), row(grad_window_at, window_rows * neurons, like)
     totals = row(totals_at, (k + 1) * columns, like)
     table = _table(weight_at, bias_at, k, channels, space, columns, like)
     step, tile = BYTES // x.itemsize, max(min(tile, steps), 1)
@@ -261,7 +261,7 @@ def _backward(
                     )  # fmt: skip
         grad_membrane[start:stop] = carried[:size]
         # What is still pending belongs to the inputs before the first step, the newest first.
-        for j in range(k - 1):
+        for j in range(window_rows):
             oldest_first = (k - 2 - j) * neurons
             grad_window[oldest_first + start : oldest_first + stop] = carried[(j + 1) * block : (j + 1) * block + size]
 
@@ -299,7 +299,7 @@ def forward(
 
     def run(_: int, low: int, high: int) -> None:
         _forward(
-            *addresses, number_like(final), low, high, x.shape[0], *layout, block, tile, taps, exponent,
+            *addresses, number_like(final), low, high, x.shape[0], window.shape[0], *layout, block, tile, taps, exponent,
             squarings, static(kind), numbers[0], keep, lengths is not None, is_past_cache(neurons, spikes, membranes),
         )  # fmt: skip
 
@@ -342,7 +342,7 @@ def step(
     here, past = x_t.data_ptr(), window.data_ptr()
     _forward(
         here, weight.data_ptr(), bias.data_ptr(), membrane.data_ptr(), past, 0, spikes.data_ptr(), 0, after.data_ptr(),
-        like, 0, neurons, 1, *layout, 1024, 1, static(k), exponent,
+        like, 0, neurons, 1, k - 1, *layout, 1024, 1, static(k), exponent,
         _squarings(exponent), static(kind), numbers[0], False, False, False,
     )  # fmt: skip
     if k > 1:
@@ -385,8 +385,9 @@ def backward(
 
     def run(part: int, low: int, high: int) -> None:
         _backward(
-            *addresses, totals[part].data_ptr(), number_like(membrane), low, high, x.shape[0], *layout, block, tile, taps,
-            exponent, squarings, static(kind), *numbers, lengths is not None, is_past_cache(neurons, grad_x),
+            *addresses, totals[part].data_ptr(), number_like(membrane), low, high, x.shape[0], window.shape[0], *layout,
+            block, tile, taps, exponent, squarings, static(kind), *numbers, lengths is not None,
+            is_past_cache(neurons, grad_x),
         )  # fmt: skip
 
     spread(run, neurons, grain, count)
