@@ -16,6 +16,7 @@ NAMES = [
     "Cost",
     "DSN",
     "DataError",
+    "FastSigmoid",
     "IF",
     "InputError",
     "Integer",

@@ -11,6 +11,7 @@ from spikescan.errors import BackendError, CheckpointError, DataError, InputErro
 from spikescan.firing import (
     ATan,
     Binary,
+    FastSigmoid,
     Integer,
     MultiGaussian,
     Rectangular,
@@ -63,6 +64,7 @@ __all__ = [
     "CheckpointError",
     "Cost",
     "DataError",
+    "FastSigmoid",
     "InputError",
     "Integer",
     "LastReadout",
