@@ -27,12 +27,17 @@ NAMES = [
     "MaxReadout",
     "MultiGaussian",
     "Neuron",
+    "PMSN",
+    "PRF",
     "PSN",
+    "ParaLIF",
     "ParametricLIF",
     "PerStep",
     "RateReadout",
     "Rectangular",
     "Residual",
+    "S5RF",
+    "SPSN",
     "Sequential",
     "Sigmoid",
     "SlidingPSN",
@@ -74,7 +79,10 @@ def test_a_public_name_has_a_docstring(name: str) -> None:
     assert not docstring.startswith(f"{name}("), f"{name} has only the docstring that a dataclass makes"
 
 
-@pytest.mark.parametrize("name", ["DSN", "PSN", "MaskedPSN", "SlidingPSN", "IF", "LIF", "ParametricLIF"])
+@pytest.mark.parametrize(
+    "name",
+    ["DSN", "PSN", "MaskedPSN", "SlidingPSN", "IF", "LIF", "ParametricLIF", "PRF", "S5RF", "ParaLIF", "SPSN", "PMSN"],
+)
 def test_a_neuron_says_its_shapes(name: str) -> None:
     assert "[T, B, C, *]" in getattr(spikescan, name).__doc__
 

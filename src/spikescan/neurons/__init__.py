@@ -3,6 +3,9 @@
 from spikescan.neurons.base import Cost, Neuron, State, Temporal, detach, map_state, spiking_neurons
 from spikescan.neurons.dsn import DSN, DSNState
 from spikescan.neurons.lif import IF, LIF, LIFState, ParametricLIF
+from spikescan.neurons.para_lif import SPSN, ParaLIF, ParaLIFState
+from spikescan.neurons.pmsn import PMSN, PMSNState
+from spikescan.neurons.prf import PRF, S5RF, ResonatorState
 from spikescan.neurons.psn import PSN, MaskedPSN, MaskedPSNState, PSNState, SlidingPSN, SlidingPSNState
 from spikescan.neurons.registry import create_neuron, list_neurons
 
@@ -10,15 +13,23 @@ __all__ = [
     "DSN",
     "IF",
     "LIF",
+    "PMSN",
+    "PRF",
     "PSN",
+    "S5RF",
+    "SPSN",
     "Cost",
     "DSNState",
     "LIFState",
     "MaskedPSN",
     "MaskedPSNState",
     "Neuron",
+    "PMSNState",
     "PSNState",
+    "ParaLIF",
+    "ParaLIFState",
     "ParametricLIF",
+    "ResonatorState",
     "SlidingPSN",
     "SlidingPSNState",
     "State",

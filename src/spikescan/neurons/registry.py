@@ -10,6 +10,9 @@ from spikescan.names import check_names, choose_named
 from spikescan.neurons.base import Neuron
 from spikescan.neurons.dsn import DSN
 from spikescan.neurons.lif import IF, LIF, ParametricLIF
+from spikescan.neurons.para_lif import SPSN, ParaLIF
+from spikescan.neurons.pmsn import PMSN
+from spikescan.neurons.prf import PRF, S5RF
 from spikescan.neurons.psn import PSN, MaskedPSN, SlidingPSN
 
 __all__ = ["create_neuron", "list_neurons", "neuron_class", "neuron_options"]
@@ -22,6 +25,11 @@ _NEURONS: dict[str, type[Neuron]] = {
     "if": IF,
     "lif": LIF,
     "parametric_lif": ParametricLIF,
+    "prf": PRF,
+    "s5_rf": S5RF,
+    "para_lif": ParaLIF,
+    "spsn": SPSN,
+    "pmsn": PMSN,
 }
 # What the network knows and a recipe need not say.
 _FROM_NETWORK = ("channels", "time_steps")
