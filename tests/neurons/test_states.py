@@ -14,7 +14,7 @@ X = torch.zeros(4, 2, 3)
 def test_a_state_of_another_neuron(name: str) -> None:
     other = "lif" if name in ("dsn", "psn", "masked_psn", "sliding_psn") else "dsn"
     state = create_neuron(other, 3, 8).initial_state(X[0])
-    neuron = create_neuron(name, 3, 4)
+    neuron = create_neuron(name, 3, 4).eval()
     own = type(neuron.initial_state(X[0])).__name__
     with pytest.raises(InputError, match=rf"state of type {type(state).__name__}, but its own is {own}"):
         neuron(X, state)
@@ -48,6 +48,6 @@ def test_an_input_of_other_channels() -> None:
 
 @pytest.mark.parametrize("name", list_neurons())
 def test_rest_is_what_no_state_means(name: str) -> None:
-    neuron = create_neuron(name, 3, 4)
+    neuron = create_neuron(name, 3, 4).eval()
     x = 2.0 * torch.randn(4, 2, 3)
     assert torch.equal(neuron(x)[0], neuron(x, neuron.initial_state(x[0]))[0])

@@ -231,8 +231,8 @@ class SPSN(_CurrentBased):
             soft = torch.sigmoid(2.0 * membrane + torch.logit(uniform))
             spikes = soft > 0.5
         else:
-            normalised = torch.sigmoid if self.sampling == "sigmoid_bernoulli" else _relu_of_tanh
-            probability = normalised(membrane)
+            normalisation = "sigmoid" if self.sampling == "sigmoid_bernoulli" else "tanh_relu"
+            probability = _NORMALISED[normalisation](membrane)
             soft = 0.5 * probability**2  # its derivative is the probability
             spikes = uniform < probability
         return spikes.to(membrane.dtype) + (soft - soft.detach())
@@ -244,7 +244,3 @@ class SPSN(_CurrentBased):
     def extra_repr(self) -> str:
         """Shown by `print`."""
         return f"sampling={self.sampling!r}"
-
-
-def _relu_of_tanh(membrane: Tensor) -> Tensor:
-    return torch.relu(torch.tanh(membrane))

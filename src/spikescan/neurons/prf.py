@@ -49,13 +49,13 @@ class PRF(SweptNeuron):
         \tilde u_t = e^{\Delta (-1/\tau + i \theta)} \, \tilde u_{t-1} + \Delta x_t, \quad
         S_t = \text{fire}(\operatorname{Re} \tilde u_t)
 
-    It answers most to input that swings at theta, with gain tau. Its memory is tau / Delta steps long. At theta = 0 and
-    Delta = 1 it is a leaky integrator of decay exp(-1 / tau), so the paper's "LIF without reset", of decay 1 - 1 / tau, to
-    first order only. White noise of variance s^2 gives the complex membrane the variance tau Delta s^2 / 2 (Delta much
-    smaller than tau); of theta much larger than 1 / tau, the real part has half of it.
+    It answers most to input that swings at theta: to cos(theta t) with the gain tau / 2. Its memory is tau / Delta steps long.
+    At theta = 0 and Delta = 1 it is a leaky integrator of decay exp(-1 / tau), so the paper's "LIF without reset", of decay
+    1 - 1 / tau, to first order only. White noise of variance s^2 gives the complex membrane the variance tau Delta s^2 / 2
+    (Delta much smaller than tau), of which the real part has half where theta is much larger than 1 / tau.
 
-    Source: arXiv 2410.03530, Eqs. 15 to 19, with the initial values of the authors' code. Each channel learns log Delta and
-    log theta.
+    Source: arXiv 2410.03530 (Eq. 17; its Eq. 18 has decay and frequency interchanged), with the initial values of the authors'
+    code. Each channel learns log Delta and log theta.
 
     Args:
         channels: C.
@@ -128,9 +128,9 @@ class S5RF(SweptNeuron):
     constant during a step ("zoh", which the paper uses in the first layer). Each channel learns log eta, a and omega, which
     may change its sign. Lambda starts at the eigenvalues of blocks of the normal part of HiPPO-LegS: all decay at 1 / 2.
 
-    Source: arXiv 2504.00719 and the authors' code. There the weights before the neuron are complex, and in some of its layers
-    the fixed eigenvectors of a block mix its membranes before they fire. Here input and firing are of one channel, real, to
-    which omega and -omega answer alike, so that a block of n channels starts with the n positive frequencies of order 2n.
+    Source: arXiv 2504.00719 and the authors' code. There the weights before the neuron are complex, and fixed eigenvectors
+    may mix the membranes of a block before they fire. Here a channel is by itself and its input real, to which omega and
+    -omega answer alike, so that a block of n channels starts with the n positive frequencies of the matrix of order 2n.
 
     Args:
         channels: C.
