@@ -14,7 +14,7 @@ X = torch.zeros(4, 2, 3)
 def test_a_state_of_another_neuron(name: str) -> None:
     other = "lif" if name in ("dsn", "psn", "masked_psn", "sliding_psn") else "dsn"
     state = create_neuron(other, 3, 8).initial_state(X[0])
-    neuron = create_neuron(name, 3, 4).eval()
+    neuron = create_neuron(name, 3, 4)
     own = type(neuron.initial_state(X[0])).__name__
     with pytest.raises(InputError, match=rf"state of type {type(state).__name__}, but its own is {own}"):
         neuron(X, state)
