@@ -9,17 +9,22 @@ import pytest
 import spikescan
 
 NAMES = [
+    "ALIF",
     "ATan",
     "BackendError",
     "Binary",
+    "CLIF",
     "CheckpointError",
     "Cost",
     "DSN",
     "DataError",
+    "GLIF",
     "FastSigmoid",
     "IF",
+    "ILIF",
     "InputError",
     "Integer",
+    "KLIF",
     "LIF",
     "LastReadout",
     "LeakyReadout",

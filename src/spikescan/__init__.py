@@ -32,8 +32,13 @@ from spikescan.layers import (
 )
 from spikescan.models import create_model, list_models
 from spikescan.neurons import (
+    ALIF,
+    CLIF,
     DSN,
+    GLIF,
     IF,
+    ILIF,
+    KLIF,
     LIF,
     PMSN,
     PRF,
@@ -59,8 +64,13 @@ from spikescan.streaming import Streams, stream
 __version__ = "0.1.0"
 
 __all__ = [
+    "ALIF",
+    "CLIF",
     "DSN",
+    "GLIF",
     "IF",
+    "ILIF",
+    "KLIF",
     "LIF",
     "PMSN",
     "PRF",

@@ -248,3 +248,22 @@ def test_recipes_build(name):
 def test_numbers_for_people():
     assert [amount(value) for value in (0, 999, 12345, 1.26e6, 3e9)] == ["0", "999", "12.3 k", "1.3 M", "3.0 G"]
     assert [duration(value) for value in (0, 59.6, 75, 3725)] == ["0:00", "1:00", "1:15", "1:02:05"]
+
+
+def test_show_describes_and_draws_a_neuron(tmp_path, capsys):
+    path = tmp_path / "alif.svg"
+    assert main(["show", "alif", "--options.tau", "4.0", "--time_steps", "30", "--output", str(path)]) == 0
+    output = capsys.readouterr().out
+    for expected in (
+        "adaptive threshold",
+        "causal, streams, any T",
+        "3 multiplications, 5 additions, 8 B of state",
+        str(path),
+    ):
+        assert expected in output
+    assert path.read_text().startswith("<?xml")
+
+
+def test_show_refuses_what_is_no_neuron(capsys):
+    assert main(["show", "alff"]) != 0
+    assert "Did you mean 'alif'" in capsys.readouterr().err

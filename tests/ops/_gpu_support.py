@@ -17,6 +17,7 @@ from torch import Tensor
 
 from spikescan import ops
 from spikescan.ops import FiringSpec, Kind, Reset
+from spikescan.ops.sweep import detach, exp, floor, relu, sigmoid, where
 
 # Relative root mean square error allowed, by the dtype of what is compared.
 TOLERANCE = {
@@ -147,6 +148,55 @@ def leaky_integration(
     return Case(
         lambda x, decay, gain, membrane: call(x, decay, gain, membrane=membrane), inputs, ("spikes", "membrane")
     )
+
+
+def _everything(x: Any, state: Any, parameters: Any, fire: Any) -> Any:
+    (v, a), (decay, gain) = state, parameters
+    h = decay * v + gain * x - 0.5 * a
+    s = fire(h)
+    v = where(a <= 0.3, h - detach(s) * fire.unit, h * (1.0 - s))
+    a = sigmoid(gain * a) * a + relu(1.0 - s) / (1.5 + exp(-a)) - 0.25 * (h - floor(h))
+    return s + 0.1 * h, (v, -a)
+
+
+EVERYTHING = ops.Cell(_everything, states=("membrane", "trace"), parameters=("decay", "gain"))
+
+
+def sweep(
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    kind: Kind,
+    *,
+    lengths: bool = False,
+    recompute: bool = False,
+    device: str = "cpu",
+) -> Case:
+    """A cell with every operation that a cell can have."""
+    random = Random(device, dtype)
+    T, B, C, *space = shape
+    wide = random.state_dtype
+    valid = random.lengths(T, B) if lengths else None
+
+    def call(x: Tensor, decay: Tensor, gain: Tensor, membrane: Tensor, trace: Tensor) -> tuple[Tensor, ...]:
+        spikes, state = ops.sweep(
+            EVERYTHING,
+            x,
+            (decay, gain),
+            firing=FIRINGS[kind],
+            state=(membrane, trace),
+            lengths=valid,
+            recompute=recompute,
+        )
+        return spikes, *state
+
+    inputs = {
+        "x": random(*shape),
+        "decay": torch.sigmoid(random(C, dtype=wide)),
+        "gain": random(C, dtype=wide),
+        "membrane": random(B, C, *space, dtype=wide),
+        "trace": random(B, C, *space, dtype=wide),
+    }
+    return Case(call, inputs, ("spikes", "membrane", "trace"))
 
 
 def causal_conv(

@@ -8,7 +8,7 @@ from _gpu_support import Case, evaluate, relative_error
 from torch import Tensor
 
 from spikescan import ops
-from spikescan.ops import FiringSpec, Kind, Reset
+from spikescan.ops import FiringSpec, Kind
 
 # Relative root mean square error allowed to the CPU kernels, by the dtype of what is compared.
 TOLERANCE = {
@@ -88,7 +88,7 @@ def gradcheck(case: Case, backend: str) -> None:
 LARGE = {
     "linear_recurrence": lambda dtype: _gpu_support.linear_recurrence(64, 993, dtype),
     "dynamic_decay": lambda dtype: _gpu_support.dynamic_decay((64, 3, 331), dtype, Kind.INTEGER, lengths=True),
-    "leaky_integration": lambda dtype: _gpu_support.leaky_integration((64, 3, 331), dtype, Kind.ATAN, Reset.SOFT),
+    "sweep": lambda dtype: _gpu_support.sweep((64, 3, 331), dtype, Kind.ATAN),
     "causal_conv": lambda dtype: _gpu_support.causal_conv((64, 3, 331), dtype, Kind.ATAN),
     "time_mixing": lambda dtype: _gpu_support.time_mixing(64, (64, 993), dtype, Kind.ATAN),
     "fire": lambda dtype: _gpu_support.fire((64, 993), dtype, Kind.ATAN),
@@ -97,9 +97,7 @@ LARGE = {
 SMALL = {
     "linear_recurrence": lambda dtype: _gpu_support.linear_recurrence(5, 3, dtype),
     "dynamic_decay": lambda dtype: _gpu_support.dynamic_decay((5, 2, 3), dtype, Kind.INTEGER, lengths=True),
-    "leaky_integration": lambda dtype: _gpu_support.leaky_integration(
-        (5, 2, 3), dtype, Kind.ATAN, Reset.SOFT, lengths=True
-    ),
+    "sweep": lambda dtype: _gpu_support.sweep((5, 2, 3), dtype, Kind.ATAN, lengths=True),
     "causal_conv": lambda dtype: _gpu_support.causal_conv((5, 2, 3), dtype, Kind.ATAN, lengths=True),
     "time_mixing": lambda dtype: _gpu_support.time_mixing(4, (5, 6), dtype, Kind.ATAN),
     "fire": lambda dtype: _gpu_support.fire((5, 6), dtype, Kind.ATAN),

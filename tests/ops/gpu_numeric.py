@@ -173,6 +173,12 @@ def test_leaky_integration(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     support.check(case)
 
 
+@pytest.mark.parametrize("dtype", [F32, F64, BF16])
+@pytest.mark.parametrize("shape", [(0, 2, 3), (1, 2, 3), (7, 0, 3), (31, 3, 5, 2)])
+def test_sweep_of_every_operation(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    support.check(support.sweep(shape, dtype, Kind.IDENTITY, lengths=True, device=DEVICE))
+
+
 @pytest.mark.parametrize("recompute", [True, False])
 def test_kept_and_recomputed_membranes_give_the_same(recompute: bool) -> None:
     shape = (7, 2, 3)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from _gpu_support import EVERYTHING
 from _support import SMALL
 from torch import Tensor
 
@@ -41,16 +42,16 @@ def last_only(tensor: Tensor) -> Tensor:
 
 PARAMETERS = [
     *[("dynamic_decay", name) for name in ("weight", "bias")],
-    *[("leaky_integration", name) for name in ("decay", "gain")],
+    *[("sweep", name) for name in ("decay", "gain")],
     *[("causal_conv", name) for name in ("weight", "bias")],
     *[("time_mixing", name) for name in ("weight", "bias")],
 ]
 STATES = [
     *[("dynamic_decay", name) for name in ("membrane", "window")],
-    ("leaky_integration", "membrane"),
+    *[("sweep", name) for name in ("membrane", "trace")],
     ("causal_conv", "window"),
 ]
-SEQUENCES = ["dynamic_decay", "leaky_integration", "causal_conv"]
+SEQUENCES = ["dynamic_decay", "sweep", "causal_conv"]
 
 
 def refused(op: str, argument: str, change: Change, *said: str) -> None:
@@ -120,9 +121,7 @@ def test_lengths_out_of_range(op: str, lengths: list[float], said: str) -> None:
     valid = torch.tensor(lengths)
     call = {
         "dynamic_decay": lambda: ops.dynamic_decay(x, taps, of_channels, tau=1.0, firing=ops.IDENTITY, lengths=valid),
-        "leaky_integration": lambda: ops.leaky_integration(
-            x, of_channels, of_channels, firing=ops.IDENTITY, reset=ops.Reset.NONE, lengths=valid
-        ),
+        "sweep": lambda: ops.sweep(EVERYTHING, x, (of_channels, of_channels), firing=ops.IDENTITY, lengths=valid),
         "causal_conv": lambda: ops.causal_conv(x, taps, lengths=valid),
     }[op]
     with pytest.raises(InputError, match=re.escape(said)):

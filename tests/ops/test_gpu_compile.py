@@ -14,8 +14,12 @@ import pytest
 import torch
 from _gpu_support import FIRINGS, recorded_launches, resources
 
+from spikescan import ops
+from spikescan.neurons import create_neuron, list_neurons
+from spikescan.neurons.swept import SweptNeuron
 from spikescan.ops import Kind, Reset
 from spikescan.ops._dispatch import load
+from spikescan.ops.leaky_integration import leaky_cell
 
 pytest.importorskip("triton", reason="Triton is not installed")
 pytestmark = pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="the interpreter compiles nothing")
@@ -68,14 +72,20 @@ def leaky_integration(
     lengths: bool = False,
     keep: bool = True,
 ) -> None:
-    gpu = load("leaky_integration", "gpu")
-    x, decay, gain = empty(shape, dtype=dtype), *(empty(shape[2], dtype=wide(dtype)) for _ in range(2))
-    membrane = empty(shape[1:], dtype=wide(dtype))
+    sweep(leaky_cell(reset, detach, FIRINGS[kind]), shape, dtype, kind, lengths=lengths, keep=keep)
+
+
+def sweep(
+    cell: ops.Cell, shape: tuple[int, ...], dtype: torch.dtype, kind: Kind, *, lengths: bool = False, keep: bool = True
+) -> None:
+    gpu = load("sweep", "gpu")
+    x, initial = empty(shape, dtype=dtype), empty(len(cell.states), *shape[1:], dtype=wide(dtype))
+    parameters = empty(len(cell.parameters), shape[2], dtype=wide(dtype))
     valid = empty(shape[1], dtype=torch.int64) if lengths else None
-    options = (valid, reset.value, detach, kind.value, FIRINGS[kind].numbers)
-    spikes, final, charges = gpu.forward(x, decay, gain, membrane, *options, keep)
+    options = (valid, cell.key, kind.value, FIRINGS[kind].numbers)
+    spikes, final, kept = gpu.forward(x, initial, parameters, *options, keep)
     if keep:
-        gpu.backward(spikes, final, x, decay, gain, membrane, charges, *options)
+        gpu.backward(spikes, final, x, initial, parameters, kept, *options)
 
 
 def causal_conv(shape: tuple[int, ...], dtype: torch.dtype, kind: Kind, *, k: int = 4, dilation: int = 1) -> None:
@@ -152,6 +162,10 @@ for reset in Reset:
         OPTIONS[f"leaky_integration {reset.name} {detach}"] = part(
             leaky_integration, MANY, F32, Kind.ATAN, reset, detach=detach
         )
+for name in list_neurons():
+    neuron = create_neuron(name, channels=1, time_steps=1)
+    if isinstance(neuron, SweptNeuron):
+        OPTIONS[f"sweep {name}"] = part(sweep, neuron.cell(), MANY, F32, Kind(neuron.firing.spec.kind))
 OPTIONS["leaky_integration HARD integer"] = part(leaky_integration, MANY, F32, Kind.INTEGER, Reset.HARD)
 
 CASES = [(capability, name, call) for capability in (80, 90) for name, call in (KINDS | DTYPES | OPTIONS).items()]

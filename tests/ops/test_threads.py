@@ -78,7 +78,7 @@ def test_several_threads_may_call_at_once() -> None:
                 assert_same(actual, each)
 
 
-FORKED = LARGE["leaky_integration"](torch.float32)
+FORKED = LARGE["sweep"](torch.float32)
 
 
 def membrane() -> torch.Tensor:

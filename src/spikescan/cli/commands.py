@@ -35,5 +35,6 @@ COMMANDS = {
     "report": Command("report RUN", "write report.html into the run folder", "spikescan.cli.report"),
     "demo": Command("demo", "train the recipe smnist, check it pixel by pixel, write the report", "spikescan.cli.demo"),
     "list": Command("list KIND", "names and options: neurons, models, recipes, data, ...", "spikescan.cli.listing"),
+    "show": Command("show NEURON", "equation, cost and a picture of a neuron's answers", "spikescan.cli.show"),
     "env": Command("env", "versions, machine, threads, and which backend each op uses and why", "spikescan.cli.env"),
 }

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from spikescan.cli.parsing import command_parser, parse
-from spikescan.cli.text import first_line, options
+from spikescan.cli.text import cost_in_words, first_line, limits_in_words, options
 from spikescan.names import choose_named
 
 __all__ = ["run"]
@@ -26,6 +26,7 @@ def run(arguments: list[str]) -> int:
 
 
 Row = tuple[str, str, str]
+_TIME_STEPS = 32  # for which the cost of neurons bound to a number of steps is shown
 
 
 def _rows(names: list[str], find: Callable[[str], Callable[..., Any]], skip: tuple[str, ...] = ()) -> list[Row]:
@@ -33,16 +34,14 @@ def _rows(names: list[str], find: Callable[[str], Callable[..., Any]], skip: tup
 
 
 def _neurons() -> list[Row]:
-    from spikescan.neurons.registry import list_neurons, neuron_class
+    from spikescan.neurons.registry import create_neuron, list_neurons, neuron_class
 
-    def limits(name: str) -> str:
-        neuron = neuron_class(name)
-        known = {"not causal": not neuron.causal, "no step": not neuron.streamable, "fixed T": neuron.length_bound}
-        given = [words for words, holds in known.items() if holds]
-        return f" [{', '.join(given)}]" if given else ""
+    def about(name: str) -> str:
+        neuron = create_neuron(name, channels=1, time_steps=_TIME_STEPS)
+        return f" [{limits_in_words(neuron)}; {cost_in_words(neuron.cost())}]"
 
     rows = _rows(list_neurons(), neuron_class, skip=("channels", "time_steps"))
-    return [(name, summary + limits(name), choices) for name, summary, choices in rows]
+    return [(name, summary + about(name), choices) for name, summary, choices in rows]
 
 
 def _models() -> list[Row]:

@@ -4,7 +4,9 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
-__all__ = ["amount", "duration", "first_line", "options"]
+from spikescan.neurons.base import Cost, Temporal
+
+__all__ = ["amount", "cost_in_words", "duration", "first_line", "limits_in_words", "options"]
 
 
 def first_line(thing: Callable[..., Any]) -> str:
@@ -16,6 +18,24 @@ def options(thing: Callable[..., Any], skip: Iterable[str] = ()) -> str:
     """What a user may set, with defaults: ``tau=0.25, kernel_size=4``."""
     parameters = [p for p in inspect.signature(thing).parameters.values() if p.name not in set(skip)]
     return ", ".join(p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in parameters)
+
+
+def limits_in_words(neuron: Temporal | type[Temporal]) -> str:
+    """What a neuron can do: ``causal, streams, any T``."""
+    words = [
+        "causal" if neuron.causal else "not causal",
+        "streams" if neuron.streamable else "no step",
+        "fixed T" if neuron.length_bound else "any T",
+    ]
+    return ", ".join([*words, "stochastic in training"] if neuron.stochastic else words)
+
+
+def cost_in_words(cost: Cost) -> str:
+    """What a neuron does in a step: ``5 multiplications, 6 additions, 2 transcendentals, 16 B of state``."""
+    counts = cost._asdict()
+    state = counts.pop("state_bytes")
+    done = [f"{count:g} {name.removesuffix('s') if count == 1 else name}" for name, count in counts.items() if count]
+    return ", ".join([*done, f"{state:g} B of state"]) + ", a neuron and step"
 
 
 def amount(value: float) -> str:

@@ -2,7 +2,8 @@
 
 from spikescan.neurons.base import Cost, Neuron, State, Temporal, detach, map_state, spiking_neurons
 from spikescan.neurons.dsn import DSN, DSNState
-from spikescan.neurons.lif import IF, LIF, LIFState, ParametricLIF
+from spikescan.neurons.lif import IF, ILIF, LIF, LIFState, ParametricLIF
+from spikescan.neurons.lif_variants import ALIF, CLIF, GLIF, KLIF, ALIFState, CLIFState, GLIFState, KLIFState
 from spikescan.neurons.para_lif import SPSN, ParaLIF, ParaLIFState
 from spikescan.neurons.pmsn import PMSN, PMSNState
 from spikescan.neurons.prf import PRF, S5RF, ResonatorState
@@ -10,16 +11,25 @@ from spikescan.neurons.psn import PSN, MaskedPSN, MaskedPSNState, PSNState, Slid
 from spikescan.neurons.registry import create_neuron, list_neurons
 
 __all__ = [
+    "ALIF",
+    "CLIF",
     "DSN",
+    "GLIF",
     "IF",
+    "ILIF",
+    "KLIF",
     "LIF",
     "PMSN",
     "PRF",
     "PSN",
     "S5RF",
     "SPSN",
+    "ALIFState",
+    "CLIFState",
     "Cost",
     "DSNState",
+    "GLIFState",
+    "KLIFState",
     "LIFState",
     "MaskedPSN",
     "MaskedPSNState",

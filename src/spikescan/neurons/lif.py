@@ -1,8 +1,7 @@
 """Integrate-and-fire neurons with a reset: the serial baselines."""
 
-import itertools
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,43 +10,19 @@ from spikescan.errors import InputError
 from spikescan.firing import Binary, Firing, Integer
 from spikescan.neurons.base import Cost, no_weight_decay
 from spikescan.neurons.swept import SweptNeuron
-from spikescan.ops.sweep import Cell, detach, where
+from spikescan.ops.leaky_integration import Reset, leaky_cell
+from spikescan.ops.sweep import Cell
 
-__all__ = ["IF", "LIF", "LIFState", "ParametricLIF"]
+__all__ = ["IF", "ILIF", "LIF", "LIFState", "ParametricLIF"]
 
 ResetName = Literal["soft", "hard"]
+_RESETS = {None: Reset.NONE, "soft": Reset.SOFT, "hard": Reset.HARD}
 
 
 class LIFState(NamedTuple):
     """What an integrate-and-fire neuron carries: the membrane after the last reset, ``[B, C, *]``."""
 
     membrane: Tensor
-
-
-def _integrate_and_fire(reset: str | None, detach_reset: bool, integer: bool) -> Cell:
-    """H = decay V + gain x, S = fire(H), and the reset."""
-
-    def step(x: Any, state: Any, parameters: Any, fire: Any) -> Any:
-        (v,), (decay, gain) = state, parameters
-        h = decay * v + gain * x
-        s = fire(h)
-        resetting = detach(s) if detach_reset else s
-        if reset == "soft":
-            v = h - resetting * fire.unit
-        elif reset == "hard":
-            # Any number of integer spikes resets the membrane as a whole, so that their gradient has no part in it.
-            v = where(s > 0.0, 0.0, h) if integer else h * (1.0 - resetting)
-        else:
-            v = h
-        return s, (v,)
-
-    return Cell(step, states=1, parameters=2)
-
-
-_CELLS = {
-    (reset, detach_reset, integer): _integrate_and_fire(reset, detach_reset, integer)
-    for reset, detach_reset, integer in itertools.product(("soft", "hard", None), (True, False), (True, False))
-}
 
 
 class _IntegrateAndFire(SweptNeuron):
@@ -57,7 +32,7 @@ class _IntegrateAndFire(SweptNeuron):
 
     def __init__(self, reset: ResetName | None, detach_reset: bool, firing: Firing | None) -> None:
         super().__init__()
-        if reset not in ("soft", "hard", None):
+        if reset not in _RESETS:
             raise InputError(f"{type(self).__name__}: reset is {reset!r}, expected 'soft', 'hard' or None.")
         self.reset: ResetName | None = reset
         self.detach_reset = detach_reset
@@ -65,7 +40,7 @@ class _IntegrateAndFire(SweptNeuron):
 
     def cell(self) -> Cell:
         """The step with this reset."""
-        return _CELLS[self.reset, self.detach_reset, isinstance(self.firing, Integer)]
+        return leaky_cell(_RESETS[self.reset], self.detach_reset, self.firing.spec)
 
     def cost(self) -> Cost:
         """The leak, the input and the reset; the gain is a constant that the weights before it can hold."""
@@ -147,6 +122,35 @@ class LIF(_IntegrateAndFire):
     def extra_repr(self) -> str:
         """Shown by `print`."""
         return f"tau={self.tau}, reset={self.reset!r}, scale_input={self.scale_input}, firing={self.firing}"
+
+
+class ILIF(_IntegrateAndFire):
+    r"""Integer LIF (I-LIF; Luo et al., SpikeYOLO, ECCV 2024): several spikes at once, taken off the membrane.
+
+    .. math:: H_t = \beta V_{t-1} + x_t, \quad S_t = \text{clip}(\text{round}(H_t), 0, N), \quad V_t = H_t - S_t
+
+    Args:
+        decay: beta, in [0, 1].
+        levels: N.
+        detach_reset: no gradient through the spike in the reset, as in the authors' code.
+
+    Shapes: x ``[T, B, C, *]`` to spikes ``[T, B, C, *]``.
+    """
+
+    def __init__(self, decay: float = 0.25, *, levels: int = 4, detach_reset: bool = True) -> None:
+        super().__init__("soft", detach_reset, Integer(levels))
+        if not 0.0 <= decay <= 1.0:
+            raise InputError(f"ILIF: decay is {decay}, expected 0 to 1.")
+        self.decay = float(decay)
+
+    def coefficients(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Beta and 1."""
+        decay = torch.tensor(self.decay, dtype=torch.float64, device=device)
+        return decay, torch.ones_like(decay)
+
+    def extra_repr(self) -> str:
+        """Shown by `print`."""
+        return f"decay={self.decay}, firing={self.firing}"
 
 
 class ParametricLIF(_IntegrateAndFire):

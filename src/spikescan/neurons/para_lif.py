@@ -56,7 +56,7 @@ def _current_based(mode: str, normalisation: str | None) -> Cell:
         firing = normalised(v) - normalised(before) if mode == "delta" else normalised(v)
         return fire(firing), (i, v)
 
-    return Cell(step, states=2, parameters=3)
+    return Cell(step, states=ParaLIFState._fields, parameters=("synaptic_decay", "membrane_decay", "gain"))
 
 
 _CELLS = {

@@ -50,7 +50,11 @@ def _compartments(count: int) -> Cell:
         left = charge - s * (floor(charge / fire.unit) * fire.unit)
         return s, (*after_re, *after_im, detach(left))
 
-    return Cell(step, states=2 * count + 1, parameters=4 * count + 1)
+    def numbered(*names: str) -> tuple[str, ...]:
+        return tuple(f"{name}[{n}]" for name in names for n in range(count))
+
+    states = (*numbered("real", "imaginary"), "charge")
+    return Cell(step, states=states, parameters=(*numbered("decay_re", "decay_im", "weight_re", "weight_im"), "skip"))
 
 
 _CELLS = {count: _compartments(count) for count in range(1, 9)}

@@ -38,8 +38,10 @@ def _resonate_to_held_input(x: Any, state: Any, parameters: Any, fire: Any) -> A
     return fire(u), (u, r)
 
 
-_RESONATE = Cell(_resonate, states=2, parameters=3)
-_RESONATE_TO_HELD_INPUT = Cell(_resonate_to_held_input, states=2, parameters=4)
+_RESONATE = Cell(_resonate, states=ResonatorState._fields, parameters=("decay_re", "decay_im", "gain"))
+_RESONATE_TO_HELD_INPUT = Cell(
+    _resonate_to_held_input, states=ResonatorState._fields, parameters=("decay_re", "decay_im", "gain_re", "gain_im")
+)
 
 
 class PRF(SweptNeuron):

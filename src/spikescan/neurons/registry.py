@@ -9,7 +9,8 @@ from spikescan.firing import firing_from
 from spikescan.names import check_names, choose_named
 from spikescan.neurons.base import Neuron
 from spikescan.neurons.dsn import DSN
-from spikescan.neurons.lif import IF, LIF, ParametricLIF
+from spikescan.neurons.lif import IF, ILIF, LIF, ParametricLIF
+from spikescan.neurons.lif_variants import ALIF, CLIF, GLIF, KLIF
 from spikescan.neurons.para_lif import SPSN, ParaLIF
 from spikescan.neurons.pmsn import PMSN
 from spikescan.neurons.prf import PRF, S5RF
@@ -25,6 +26,11 @@ _NEURONS: dict[str, type[Neuron]] = {
     "if": IF,
     "lif": LIF,
     "parametric_lif": ParametricLIF,
+    "ilif": ILIF,
+    "alif": ALIF,
+    "clif": CLIF,
+    "glif": GLIF,
+    "klif": KLIF,
     "prf": PRF,
     "s5_rf": S5RF,
     "para_lif": ParaLIF,

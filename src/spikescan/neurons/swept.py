@@ -34,7 +34,7 @@ class SweptNeuron(Neuron):
 
     def initial_state(self, x_t: Tensor) -> Any:
         """At rest: zeros."""
-        return self.state_type(*[at_rest(x_t) for _ in range(self.cell().states)])
+        return self.state_type(*[at_rest(x_t) for _ in self.cell().states])
 
     def forward(self, x: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, Any]:
         """Run over all of time at once; see `Temporal.forward`."""

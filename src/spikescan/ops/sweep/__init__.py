@@ -59,7 +59,7 @@ def sweep(
     dtype = compute_dtype(x)
     rest = flat.shape[1:]
     if state is None or all(each is None for each in state):
-        initial = flat.new_zeros((cell.states, *rest), dtype=dtype)
+        initial = flat.new_zeros((len(cell.states), *rest), dtype=dtype)
     else:
         initial = torch.stack([flat.new_zeros(rest, dtype=dtype) if s is None else s.reshape(rest) for s in state])
     tensors = (flat, initial, torch.stack([parameter.to(dtype) for parameter in parameters]))
@@ -71,7 +71,7 @@ def sweep(
     else:
         keep = torch.is_grad_enabled() and not recompute and any(t.requires_grad for t in tensors)
         spikes, final, _ = _kernel(*tensors, *options, keep, chosen)
-    return spikes.view(x.shape), final.view(cell.states, *x.shape[1:]).unbind(0)
+    return spikes.view(x.shape), final.view(len(cell.states), *x.shape[1:]).unbind(0)
 
 
 def sweep_membranes(
@@ -91,7 +91,7 @@ def sweep_membranes(
     fire = _Recorder(firing)
     shape = (-1, *[1] * (x.ndim - 3))
     values = tuple(parameter.to(dtype).view(shape) for parameter in parameters)
-    state = state or (None,) * cell.states
+    state = state or (None,) * len(cell.states)
     carried = tuple(x.new_zeros(x.shape[1:], dtype=dtype) if each is None else each for each in state)
     for inputs in x.to(dtype).unbind(0):
         _, carried = cell.step(inputs, carried, values, fire)
@@ -113,15 +113,17 @@ class _Recorder(reference.TensorFire):
 def _check(cell: Cell, x: Tensor, parameters: tuple[Tensor, ...], state: tuple[Tensor | None, ...] | None) -> None:
     op = "sweep"
     check_sequence(op, x)
-    if len(parameters) != cell.parameters:
-        raise InputError(f"{op}: {len(parameters)} parameters were given, but the cell has {cell.parameters}.")
-    if state is not None and len(state) != cell.states:
-        raise InputError(f"{op}: {len(state)} states were given, but the cell has {cell.states}.")
-    for i, parameter in enumerate(parameters):
-        check_floating(op, f"parameters[{i}]", parameter)
-        check_shape(op, f"parameters[{i}]", parameter, (x.shape[2],), x, "C")
-    for i, each in enumerate(state or ()):
-        check_state(op, f"state[{i}]", each, tuple(x.shape[1:]), x)
+    given = {"parameters": (parameters, cell.parameters), "states": (state or cell.states, cell.states)}
+    for what, (values, names) in given.items():
+        if len(values) != len(names):
+            raise InputError(
+                f"{op}: {len(values)} {what} were given, but the cell has {len(names)}: {', '.join(names)}."
+            )
+    for name, parameter in zip(cell.parameters, parameters, strict=True):
+        check_floating(op, name, parameter)
+        check_shape(op, name, parameter, (x.shape[2],), x, "C")
+    for name, each in zip(cell.states, state or (), strict=state is not None):
+        check_state(op, name, each, tuple(x.shape[1:]), x)
 
 
 def _fake(

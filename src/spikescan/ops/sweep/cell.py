@@ -134,7 +134,7 @@ class Program:
     def __str__(self) -> str:
         index = {node: i for i, node in enumerate(self.nodes)}
         lines = [
-            f"%{i} = {node.op} {' '.join(_shown(each, index) for each in node.inputs)}" for node, i in index.items()
+            " ".join([f"%{i} = {node.op}", *[_shown(each, index) for each in node.inputs]]) for node, i in index.items()
         ]
         return "\n".join([*lines, f"return {' '.join(_shown(output, index) for output in self.outputs)}"])
 
@@ -215,7 +215,7 @@ _CELLS: dict[str, "Cell"] = {}
 
 
 class Cell:
-    """One step of a neuron over `states` numbers that it carries and `parameters` numbers of its channel.
+    """One step of a neuron over the numbers that it carries and the numbers that its channel has, given by their names.
 
     The step is a plain function of its equation, ``step(x, state, parameters, fire) -> (spikes, state)``, on tuples, with
     +, -, *, /, comparisons, `where`, `exp`, `sigmoid`, `relu`, `floor` and `detach` of this module, and `fire`::
@@ -226,7 +226,7 @@ class Cell:
             s = fire(h)
             return s, (h - detach(s) * fire.unit,)
 
-        LEAKY = Cell(leaky, states=1, parameters=1)
+        LEAKY = Cell(leaky, states=("membrane",), parameters=("decay",))
 
     The reference backend runs it on tensors under torch's autograd. For kernels it is traced once, differentiated, and
     compiled into a sweep over time, forward and backward.
@@ -235,18 +235,20 @@ class Cell:
         InputError: the step branches on a value, or returns another number of states.
     """
 
-    def __init__(self, step: Callable[..., Any], *, states: int, parameters: int) -> None:
-        if states < 1 or parameters < 1:
-            raise InputError(f"Cell: states is {states} and parameters {parameters}, expected at least one of each.")
+    def __init__(self, step: Callable[..., Any], *, states: tuple[str, ...], parameters: tuple[str, ...]) -> None:
+        if not states or not parameters:
+            raise InputError(f"Cell: states is {states} and parameters {parameters}, expected a name or more for each.")
         self.step = step
         self.states = states
         self.parameters = parameters
         x = Node("x")
-        state = tuple(Node("state", i) for i in range(states))
-        values = tuple(Node("parameter", i) for i in range(parameters))
+        state = tuple(Node("state", i) for i in range(len(states)))
+        values = tuple(Node("parameter", i) for i in range(len(parameters)))
         spikes, after = step(x, state, values, _TracedFire())
-        if len(after) != states:
-            raise InputError(f"Cell: the step returned {len(after)} states, expected states = {states}.")
+        if len(after) != len(states):
+            raise InputError(
+                f"Cell: the step returned {len(after)} states, expected {len(states)}: {', '.join(states)}."
+            )
         self.program = Program([spikes, *after])
         self.gradient = _differentiated(self.program, [x, *state, *values])
         self.key = hashlib.sha256(f"{self.program}\n{self.gradient}".encode()).hexdigest()[:16]

@@ -314,8 +314,9 @@ def _backward_tile(
     limit = load(limits, n, group) if masked else zero
     for t in range(last - 1, first - 1, -1):
         at = t * neurons + n
-        carried_in = t > 0
-        before = load_rows(kept if carried_in else initial, at - neurons if carried_in else n, size if carried_in else neurons, states, group)
+        # One load of either place: two would be two copies of the step.
+        source, first_at, apart = (kept, at - neurons, size) if t > 0 else (initial, n, neurons)
+        before = load_rows(source, first_at, apart, states, group)
         prefetch(grad_spikes, at + ahead, group)
         prefetch(x, at + ahead, group)
         prefetch(kept, at + ahead, group)

@@ -1,0 +1,154 @@
+"""A cell's kernels on the CPU equal its step on float64 tensors; what cannot be a cell is refused."""
+
+import _gpu_support as cases
+import pytest
+import torch
+from _support import KINDS, LAYOUTS, REAL, SHAPES, check, gradcheck, laid_out
+
+from spikescan import ops
+from spikescan.errors import InputError
+from spikescan.ops import Cell, FiringSpec, Kind
+from spikescan.ops.sweep import detach, exp, floor, relu, sigmoid, where
+
+pytestmark = pytest.mark.usefixtures("poisoned")
+
+
+@pytest.mark.parametrize("dtype", REAL)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_equals_the_reference(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    check(cases.sweep(shape, dtype, Kind.IDENTITY, lengths=True))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_firing_in_float64(kind: Kind) -> None:
+    check(cases.sweep((200, 3, 17), torch.float64, kind))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_takes_any_layout(layout: str) -> None:
+    check(laid_out(cases.sweep((5, 2, 3, 2), torch.float32, Kind.ATAN, lengths=True), layout))
+
+
+def test_recomputing_the_states_changes_no_bit() -> None:
+    kept, again = (
+        cases.evaluate(case, "cpu", case.inputs)
+        for case in (
+            cases.sweep((63, 2, 17), torch.float32, Kind.ATAN, lengths=True, recompute=recompute)
+            for recompute in (False, True)
+        )
+    )
+    for name, value in kept.items():
+        assert torch.equal(value, again[name]), name
+
+
+def smooth(x, state, parameters, fire):
+    (v, a), (decay, gain) = state, parameters
+    h = fire(decay * v + gain * x)
+    return h / (2.0 + sigmoid(a)), (h - 0.5 * a, exp(-0.1 * h) * sigmoid(a) - relu(h))
+
+
+SMOOTH = Cell(smooth, states=("v", "a"), parameters=("decay", "gain"))
+
+
+def calling(cell: Cell, kind: Kind) -> cases.Case:
+    """A cell on the inputs of `cases.sweep`."""
+
+    def call(x, decay, gain, membrane, trace):
+        spikes, state = ops.sweep(cell, x, (decay, gain), firing=cases.FIRINGS[kind], state=(membrane, trace))
+        return spikes, *state
+
+    case = cases.sweep((5, 2, 3), torch.float64, kind)
+    return cases.Case(call, case.inputs, case.outputs)
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_gradients_are_those_of_finite_differences(backend: str) -> None:
+    gradcheck(calling(SMOOTH, Kind.IDENTITY), backend)
+
+
+# What a step is built of, in orders that nobody wrote; each step takes one of each of these, on values chosen by a seed.
+UNARY = [relu, sigmoid, floor, detach, lambda a: -a, lambda a: exp(-(a * a)), lambda a: 1.0 / (1.5 + a * a)]
+BINARY = [
+    lambda a, b: a + b,
+    lambda a, b: a - b,
+    lambda a, b: 0.5 * a * b,
+    lambda a, b: where(a > b, a, 0.5),
+    lambda a, b: where(a <= 0.1, b, a),
+    lambda a, b: 0.3 * a * b + a,
+    lambda a, b: a - 0.2 * b * b,
+]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_step_equals_its_reference(seed: int) -> None:
+    """Traced, differentiated and compiled, against torch's autograd on the same function."""
+    chosen = torch.randint(0, 840, (8, 3), generator=torch.Generator().manual_seed(seed)).tolist()
+
+    def step(x, state, parameters, fire):
+        values = [x, *state, *parameters]
+        for one, two, index in chosen:
+            a, b = values[index % len(values)], values[-1 - one % 3]
+            values.append(BINARY[two % len(BINARY)](UNARY[one % len(UNARY)](a), b))
+        s = fire(values[-1])
+        return s, (sigmoid(values[-2] - s), 0.5 * state[1] + 0.1 * values[-1])
+
+    check(calling(Cell(step, states=("v", "a"), parameters=("decay", "gain")), Kind.ATAN))
+
+
+def test_a_cell_that_changed_has_another_key() -> None:
+    def first(x, state, parameters, fire):
+        return fire(x), (state[0] * parameters[0],)
+
+    def second(x, state, parameters, fire):
+        return fire(x), (state[0] + parameters[0],)
+
+    def key(step):
+        return Cell(step, states=("v",), parameters=("p",)).key
+
+    assert key(first) == key(first) != key(second)
+
+
+def test_a_program_reads_as_a_list_of_operations() -> None:
+    def step(x, state, parameters, fire):
+        return fire(x), (state[0] * parameters[0],)
+
+    program = str(Cell(step, states=("v",), parameters=("p",)).program).splitlines()
+    assert program == ["%0 = x", "%1 = fire %0", "%2 = state 0", "%3 = parameter 0", "%4 = mul %2 %3", "return %1 %4"]
+
+
+def test_what_cannot_be_a_cell_is_refused() -> None:
+    def branches(x, state, parameters, fire):
+        return (fire(x) if x > 0.0 else x), state
+
+    def forgets(x, state, parameters, fire):
+        return fire(x), ()
+
+    with pytest.raises(InputError, match="cannot branch"):
+        Cell(branches, states=("v",), parameters=("p",))
+    with pytest.raises(InputError, match="returned 0 states, expected 1: v"):
+        Cell(forgets, states=("v",), parameters=("p",))
+    with pytest.raises(InputError, match="a name or more"):
+        Cell(forgets, states=(), parameters=("p",))
+
+
+def test_other_numbers_of_states_and_parameters_are_refused() -> None:
+    x, one = torch.zeros(2, 1, 3), torch.zeros(3)
+    with pytest.raises(InputError, match="1 parameters were given, but the cell has 2: decay, gain"):
+        ops.sweep(SMOOTH, x, (one,), firing=ops.IDENTITY)
+    with pytest.raises(InputError, match="1 states were given, but the cell has 2: v, a"):
+        ops.sweep(SMOOTH, x, (one, one), firing=ops.IDENTITY, state=(None,))
+
+
+def test_the_membranes_are_what_fires() -> None:
+    def step(x, state, parameters, fire):
+        h = parameters[0] * state[0] + parameters[1] * x
+        s = fire(h)
+        return s, (h - s,)
+
+    cell = Cell(step, states=("v",), parameters=("decay", "gain"))
+    spec = FiringSpec(Kind.ATAN, 0.3, 2.0)
+    inputs = cases.sweep((9, 2, 3), torch.float64, Kind.ATAN).inputs
+    x, parameters, state = inputs["x"], (inputs["decay"], inputs["gain"]), (inputs["membrane"],)
+    spikes, _ = ops.sweep(cell, x, parameters, firing=spec, state=state)
+    membranes = ops.sweep_membranes(cell, x, parameters, firing=spec, state=state)
+    assert torch.equal(ops.fire(membranes, spec), spikes)
