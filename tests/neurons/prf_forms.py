@@ -17,9 +17,10 @@ def by_scan(neuron: PRF, x: Tensor) -> Tensor:
 
 def by_fft(neuron: PRF, x: Tensor) -> Tensor:
     """A causal convolution with Delta exp(-Delta t / tau) cos(Delta theta t), padded to twice the length."""
-    time_steps = len(x)
+    length = 2 * len(x)
     step, frequency, rate = (torch.exp(each) for each in (neuron.log_step, neuron.log_frequency, neuron.log_rate))
-    time = step * torch.arange(time_steps, dtype=step.dtype, device=step.device).unsqueeze(1)
-    kernel = step * torch.exp(-rate * time) * torch.cos(frequency * time)
-    spectrum = torch.fft.rfft(x, n=2 * time_steps, dim=0) * torch.fft.rfft(kernel, n=2 * time_steps, dim=0).unsqueeze(1)
-    return torch.fft.irfft(spectrum, n=2 * time_steps, dim=0)[:time_steps]
+    time = step.unsqueeze(1) * torch.arange(len(x), dtype=step.dtype, device=step.device)
+    kernel = step.unsqueeze(1) * torch.exp(-rate.unsqueeze(1) * time) * torch.cos(frequency.unsqueeze(1) * time)
+    rows = x.movedim(0, -1).contiguous()  # FFTs over a last axis of time were twice as fast as over the first
+    membrane = torch.fft.irfft(torch.fft.rfft(rows, n=length) * torch.fft.rfft(kernel, n=length), n=length)
+    return membrane[..., : len(x)].movedim(-1, 0)
