@@ -22,6 +22,7 @@ NAMES = [
     "DelayedResetLIF",
     "DenseDSN",
     "HYPR",
+    "FastSigmoid",
     "IF",
     "ILIF",
     "IPSU",
@@ -39,8 +40,11 @@ NAMES = [
     "MulFreePSN",
     "MultiGaussian",
     "Neuron",
+    "PMSN",
+    "PRF",
     "PSN",
     "PSU",
+    "ParaLIF",
     "ParametricLIF",
     "PerStep",
     "RPSU",
@@ -48,6 +52,8 @@ NAMES = [
     "Rectangular",
     "Recurrent",
     "Residual",
+    "S5RF",
+    "SPSN",
     "Sequential",
     "ShiftPSN",
     "Sigmoid",
@@ -105,6 +111,7 @@ def test_a_public_name_has_a_docstring(name: str) -> None:
         and issubclass(getattr(spikescan, name), spikescan.Neuron)
         and name != "Neuron"
     ],
+    ["DSN", "PSN", "MaskedPSN", "SlidingPSN", "IF", "LIF", "ParametricLIF", "PRF", "S5RF", "ParaLIF", "SPSN", "PMSN"],
 )
 def test_a_neuron_says_its_shapes(name: str) -> None:
     assert "[T, B, C, *]" in getattr(spikescan, name).__doc__

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from spikescan.errors import InputError
-from spikescan.firing import ATan, Binary, MultiGaussian, Rectangular, Sigmoid, Surrogate, Triangular
+from spikescan.firing import ATan, Binary, FastSigmoid, MultiGaussian, Rectangular, Sigmoid, Surrogate, Triangular
 
 THRESHOLD = 0.7
 
@@ -30,6 +30,7 @@ PRIMITIVES = {
     MultiGaussian(0.5, 0.15, 6.0): lambda x: (
         1.15 * _normal(x, 0.5) - 0.15 * _normal(x - 0.5, 3.0) - 0.15 * _normal(x + 0.5, 3.0)
     ),
+    FastSigmoid(10.0): lambda x: x / (1.0 + 10.0 * abs(x)),
 }
 
 
@@ -51,10 +52,17 @@ def test_it_is_the_derivative_of_its_primitive(surrogate: Surrogate) -> None:
 
 @pytest.mark.parametrize(
     ("surrogate", "area"),
-    [(ATan(), 1.0), (Sigmoid(), 1.0), (Triangular(), 1.0), (Rectangular(), 1.0), (MultiGaussian(), 0.85)],
+    [
+        (ATan(), 1.0),
+        (Sigmoid(), 1.0),
+        (Triangular(), 1.0),
+        (Rectangular(), 1.0),
+        (MultiGaussian(), 0.85),
+        (FastSigmoid(), 0.02),
+    ],
     ids=lambda each: type(each).__name__,
 )
-def test_its_area_is_that_of_a_step(surrogate: Surrogate, area: float) -> None:
+def test_its_area(surrogate: Surrogate, area: float) -> None:
     """An arc tangent has long tails: 1e-4 of its area lies beyond 1000."""
     x = np.arange(-1000.0, 1000.0, 1e-3) + 0.5e-3
     assert slope(surrogate, x).sum() * 1e-3 == pytest.approx(area, abs=4e-4)
@@ -73,6 +81,7 @@ def test_the_peak_of_the_default_is_one() -> None:
         (Rectangular, "width"),
         (MultiGaussian, "deviation"),
         (lambda value: MultiGaussian(spread=value), "spread"),
+        (FastSigmoid, "slope"),
     ],
 )
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan")])

@@ -39,6 +39,7 @@ FIRINGS = {
     Kind.TRIANGULAR: FiringSpec(Kind.TRIANGULAR, 0.3, 1.5),
     Kind.RECTANGULAR: FiringSpec(Kind.RECTANGULAR, 0.3, 0.7),
     Kind.MULTI_GAUSSIAN: FiringSpec(Kind.MULTI_GAUSSIAN, 0.3, 0.5, 0.15, 6.0),
+    Kind.FAST_SIGMOID: FiringSpec(Kind.FAST_SIGMOID, 0.3, 10.0),
 }
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from spikescan import ops
 from spikescan.errors import InputError
-from spikescan.firing.surrogates import ATan, MultiGaussian, Rectangular, Sigmoid, Surrogate, Triangular
+from spikescan.firing.surrogates import ATan, FastSigmoid, MultiGaussian, Rectangular, Sigmoid, Surrogate, Triangular
 
 __all__ = ["Binary", "Firing", "Integer", "firing_from", "firing_to", "from_thermometer", "to_thermometer"]
 
@@ -85,6 +85,7 @@ _SURROGATES = {
     "triangular": Triangular,
     "rectangular": Rectangular,
     "multi_gaussian": MultiGaussian,
+    "fast_sigmoid": FastSigmoid,
 }
 
 

@@ -1,7 +1,7 @@
 """Shapes that stand in for the derivative of a step at 0; x is the membrane minus the threshold.
 
-Each is a small frozen value; its maths is evaluated by the kernels of `spikescan.ops`. All but the multi-Gaussian have area 1,
-so that, like a step, they carry the output from 0 to 1.
+Each is a small frozen value; its maths is evaluated by the kernels of `spikescan.ops`. All but the multi-Gaussian and the
+fast sigmoid have area 1, so that, like a step, they carry the output from 0 to 1.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from spikescan.errors import InputError
 from spikescan.ops import FiringSpec, Kind
 
-__all__ = ["ATan", "MultiGaussian", "Rectangular", "Sigmoid", "Surrogate", "Triangular"]
+__all__ = ["ATan", "FastSigmoid", "MultiGaussian", "Rectangular", "Sigmoid", "Surrogate", "Triangular"]
 
 
 def _positive(owner: object, name: str, value: float) -> None:
@@ -97,4 +97,21 @@ class MultiGaussian:
         return FiringSpec(Kind.MULTI_GAUSSIAN, threshold, self.deviation, self.height, self.spread)
 
 
-Surrogate = ATan | Sigmoid | Triangular | Rectangular | MultiGaussian
+@dataclass(frozen=True)
+class FastSigmoid:
+    """1 / (1 + a |x|)^2: the derivative of a fast sigmoid of steepness `slope` = a (Zenke & Ganguli, 2018).
+
+    Its peak is 1 whatever the slope, so that its area is 2 / a.
+    """
+
+    slope: float = 100.0
+
+    def __post_init__(self) -> None:
+        _positive(self, "slope", self.slope)
+
+    def spec(self, threshold: float) -> FiringSpec:
+        """What kernels take."""
+        return FiringSpec(Kind.FAST_SIGMOID, threshold, self.slope)
+
+
+Surrogate = ATan | Sigmoid | Triangular | Rectangular | MultiGaussian | FastSigmoid

@@ -26,6 +26,9 @@ from spikescan.neurons.mulfree import (
     set_dilations,
     to_shift,
 )
+from spikescan.neurons.para_lif import SPSN, ParaLIF, ParaLIFState
+from spikescan.neurons.pmsn import PMSN, PMSNState
+from spikescan.neurons.prf import PRF, S5RF, ResonatorState
 from spikescan.neurons.psn import PSN, MaskedPSN, MaskedPSNState, PSNState, SlidingPSN, SlidingPSNState
 from spikescan.neurons.psu import IPSU, PSU, RPSU, IPSUState, PSUState, RPSUState
 from spikescan.neurons.registry import create_neuron, list_neurons
@@ -41,9 +44,13 @@ __all__ = [
     "KLIF",
     "LIF",
     "MPEPSN",
+    "PMSN",
+    "PRF",
     "PSN",
     "PSU",
     "RPSU",
+    "S5RF",
+    "SPSN",
     "ALIFState",
     "CLIFState",
     "Cost",
@@ -62,10 +69,14 @@ __all__ = [
     "MulFreePSN",
     "MulFreePSNState",
     "Neuron",
+    "PMSNState",
     "PSNState",
     "PSUState",
+    "ParaLIF",
+    "ParaLIFState",
     "ParametricLIF",
     "RPSUState",
+    "ResonatorState",
     "ShiftPSN",
     "ShiftPSNState",
     "SlidingPSN",

@@ -14,6 +14,9 @@ from spikescan.neurons.lif import IF, ILIF, LIF, ParametricLIF
 from spikescan.neurons.lif_variants import ALIF, CLIF, GLIF, KLIF, DelayedResetLIF
 from spikescan.neurons.mpe import MPEPSN
 from spikescan.neurons.mulfree import MulFreePSN
+from spikescan.neurons.para_lif import SPSN, ParaLIF
+from spikescan.neurons.pmsn import PMSN
+from spikescan.neurons.prf import PRF, S5RF
 from spikescan.neurons.psn import PSN, MaskedPSN, SlidingPSN
 from spikescan.neurons.psu import IPSU, PSU, RPSU
 
@@ -42,6 +45,11 @@ _NEURONS: dict[str, type[Neuron]] = {
     "glif": GLIF,
     "klif": KLIF,
     "delayed_reset_lif": DelayedResetLIF,
+    "prf": PRF,
+    "s5_rf": S5RF,
+    "para_lif": ParaLIF,
+    "spsn": SPSN,
+    "pmsn": PMSN,
 }
 # What the network knows and a recipe need not say.
 _FROM_NETWORK = ("channels", "time_steps")

@@ -21,6 +21,7 @@ class Kind(IntEnum):
     TRIANGULAR      1 where x >= 0       max(0, 1 - abs(x) / a) / a
     RECTANGULAR     1 where x >= 0       1 / a where abs(x) < a / 2, else 0
     MULTI_GAUSSIAN  1 where x >= 0       (1 + b) G(x; a) - b G(x - a; c a) - b G(x + a; c a)
+    FAST_SIGMOID    1 where x >= 0       1 / (1 + a abs(x))^2
     =============== ==================== =======================================================
 
     G(x; s) is the normal density with standard deviation s. Rounding is half to even in every backend.
@@ -33,6 +34,7 @@ class Kind(IntEnum):
     TRIANGULAR = 4
     RECTANGULAR = 5
     MULTI_GAUSSIAN = 6
+    FAST_SIGMOID = 7
 
 
 class FiringSpec(NamedTuple):

@@ -46,6 +46,7 @@ ATAN = tl.constexpr(Kind.ATAN.value)
 SIGMOID = tl.constexpr(Kind.SIGMOID.value)
 TRIANGULAR = tl.constexpr(Kind.TRIANGULAR.value)
 RECTANGULAR = tl.constexpr(Kind.RECTANGULAR.value)
+FAST_SIGMOID = tl.constexpr(Kind.FAST_SIGMOID.value)
 PI = tl.constexpr(math.pi)
 ROOT_TWO_PI = tl.constexpr(math.sqrt(2.0 * math.pi))
 
@@ -292,6 +293,9 @@ def derivative(
         slope = tl.maximum(1.0 - tl.abs(x) / a, 0.0) / a
     elif KIND == RECTANGULAR:
         slope = (tl.abs(x) < 0.5 * a).to(h.dtype) / a
+    elif KIND == FAST_SIGMOID:
+        z = 1.0 + a * tl.abs(x)
+        slope = 1.0 / (z * z)
     else:
         slope = (1.0 + b) * _gaussian(x, a) - b * (_gaussian(x - a, c * a) + _gaussian(x + a, c * a))
     return slope

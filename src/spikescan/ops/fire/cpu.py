@@ -58,6 +58,9 @@ def _surrogate(x: Vector, kind: Kind, a: Vector, b: Vector, c: Vector) -> Vector
         return clamped(1.0 - x.llvm("fabs") / a, 0.0, 1.0) / a
     if kind == Kind.RECTANGULAR:
         return choose(x.llvm("fabs") < a * 0.5, 1.0 / a, 0.0)
+    if kind == Kind.FAST_SIGMOID:
+        z = x.llvm("fabs") * a + 1.0
+        return 1.0 / (z * z)
     return (b + 1.0) * _gaussian(x, a) - b * _gaussian(x - a, c * a) - b * _gaussian(x + a, c * a)
 
 

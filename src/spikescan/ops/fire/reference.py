@@ -41,6 +41,8 @@ def derivative(membrane: Tensor, kind: int, numbers: list[float]) -> Tensor:
         return (1.0 - x.abs() / a).clamp(min=0.0) / a
     if kind == Kind.RECTANGULAR:
         return (x.abs() < 0.5 * a).to(x.dtype) / a
+    if kind == Kind.FAST_SIGMOID:
+        return 1.0 / (1.0 + a * x.abs()) ** 2
     return (1.0 + b) * _gaussian(x, a) - b * _gaussian(x - a, c * a) - b * _gaussian(x + a, c * a)
 
 
