@@ -23,6 +23,9 @@ from spikescan.neurons import Neuron, create_neuron, list_neurons
 
 ROOT = Path(__file__).resolve().parents[1]
 OPS = ROOT / "docs/performance/ops.csv"
+NEURONS = ROOT / "docs/performance/neurons.csv"
+RESETS = ROOT / "docs/performance/resets.csv"
+RESONANCE = ROOT / "docs/performance/resonance.csv"
 DEMO = ROOT / "docs/results/smnist_demo"
 FLOOR = 28 / 8  # bytes a neuron-step of a training step of DSN or LIF, over those of add
 PICTURES = ROOT / "docs/pictures/neurons"
@@ -33,8 +36,7 @@ OTHERS = ("loop", "associative_scan", "psn matmul", "sliding psn conv1d")
 
 def ops_rows() -> list[dict[str, str]]:
     """The rows of the ops benchmark."""
-    with OPS.open(newline="") as file:
-        return list(csv.DictReader(file))
+    return read_csv(OPS)
 
 
 def timed() -> dict[str, dict[str, dict[str, str]]]:
@@ -83,6 +85,54 @@ def rivals() -> str:
         for shape, by in timed().items()
     ]
     return markdown(["[T, B, C, ...]", *OTHERS], rows) + "\n\n\\- : the T x T matrix alone would pass a gigabyte."
+
+
+def neurons() -> str:
+    """The training step of every neuron."""
+    rows = read_csv(NEURONS)
+    shapes = list(dict.fromkeys(row["shape"] for row in rows))
+    by = {(row["neuron"], row["shape"]): row for row in rows}
+
+    def cell(name: str, shape: str) -> str:
+        row = by[name, shape]
+        loop = f"; loop {row['loop_times']} x" if row["loop_times"] else ""
+        return f"{float(row['median_ms']):.1f} ms, {row['times_add']} x add{loop}"
+
+    table = markdown(
+        ["neuron", *shapes],
+        ([name, *(cell(name, shape) for shape in shapes)] for name in dict.fromkeys(row["neuron"] for row in rows)),
+    )
+    return f"{table}\n\nMedians; the loop in multiples of the neuron's own time; {rows[0]['machine']}."
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def resets() -> str:
+    """A soft reset by each method, beside a loop over tensors."""
+    rows = [row for row in read_csv(RESETS) if row["median_ms"]]
+    names = list(dict.fromkeys(row["contender"] for row in rows))
+    by = {(row["shape"], row["contender"]): row for row in rows}
+
+    def cell(shape: str, name: str) -> str:
+        row = by.get((shape, name))
+        return (
+            f"{float(row['median_ms']):.1f} ms" + ("" if name == "loop" else f", {row['loop_times']} x") if row else "-"
+        )
+
+    shapes = dict.fromkeys(row["shape"] for row in rows)
+    table = markdown(["[T, B, C]", *names], ([shape, *(cell(shape, name) for name in names)] for shape in shapes))
+    return f"{table}\n\nMedians, and how many times as long the loop takes; {rows[0]['machine']}."
+
+
+def resonance() -> str:
+    """PRF by scan and by FFT, in multiples of its fused sweep."""
+    rows = read_csv(RESONANCE)
+    keys = list(rows[0])
+    return markdown(keys[:-1], ([row[key] for key in keys[:-1]] for row in rows)) + f"\n\n{rows[0]['machine']}."
 
 
 def latency() -> str:
@@ -218,7 +268,15 @@ def read(path: Path) -> Any:
 
 
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
-    "docs/performance.md": {"layers": layers, "rivals": rivals, "latency": latency, "memory": memory},
+    "docs/performance.md": {
+        "layers": layers,
+        "neurons": neurons,
+        "resets": resets,
+        "resonance": resonance,
+        "rivals": rivals,
+        "latency": latency,
+        "memory": memory,
+    },
     "docs/neurons.md": {"table": neurons_table, "catalogue": catalogue},
     "README.md": {"demo": demo, "speed": speed},
 }
