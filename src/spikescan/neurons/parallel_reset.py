@@ -139,7 +139,8 @@ def decoupled_spikes(
     V_t = U_t - theta R_t; a run starts at U_0 = V_0, A_0 = 0. Integer spikes are taken off alike, with theta = 1. (The paper's
     main text has A_t = A_{t-1} + S_{t-1} against theta (1 + b A_t), which is the same for b = 1 only.)
 
-    Without a leak U grows with the number of spikes, and its rounding errors with it.
+    U does not see the resets: with little leak it grows far beyond H, and its rounding errors with it. A walk as long as the
+    sweep's is left, so that this pays beside a loop of operations on tensors, not beside the sweep.
 
     Args:
         drive: c, ``[T, B, C, *]``, float32 or float64.
@@ -254,7 +255,7 @@ class Speculation(NamedTuple):
     membrane: Tensor
     """H, of which they are the spikes, ``[T, B, C, *]``."""
     rounds: Tensor
-    """How many chunks each neuron took, int64 ``[B, C, *]``; at most its spikes and T / chunk."""
+    """How many chunks each neuron took, int64 ``[B, C, *]``; at most its spikes plus T / chunk, rounded up."""
 
 
 @torch.no_grad()
