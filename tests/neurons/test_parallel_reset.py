@@ -15,6 +15,11 @@ METHODS = [
     ("soft", "speculative"),
     ("hard", "speculative"),
 ]
+MAKERS = [
+    lambda **options: LIF(firing=Binary(0.6), **options),
+    lambda **options: LIF(20.0, firing=Integer(3), **options),
+    ParametricLIF,
+]
 methods = pytest.mark.parametrize(("reset", "method"), METHODS)
 
 
@@ -46,7 +51,7 @@ def assert_close(got: dict[str, Tensor], expected: dict[str, Tensor], tolerance:
 
 @methods
 @pytest.mark.parametrize("detach_reset", [True, False])
-@pytest.mark.parametrize("make", [LIF, ParametricLIF, lambda **options: LIF(20.0, firing=Integer(3), **options)])
+@pytest.mark.parametrize("make", MAKERS)
 def test_all_that_the_sweep_gives(make: type[LIF], detach_reset: bool, reset: str, method: str) -> None:
     x = 3.0 * normal(127, 2, 5)
     options = {"reset": reset, "detach_reset": detach_reset}
