@@ -1,13 +1,31 @@
-"""Integrate-and-fire neurons with a reset: the serial baselines."""
+r"""Integrate-and-fire neurons with a reset, and by which method their spikes are found.
+
+All methods solve the same equations and have the same gradients; `spikescan.neurons.parallel_reset` has the last three.
+
+============= ============== ==========================================================================================
+method        reset          how
+============= ============== ==========================================================================================
+"sweep"       any            one fused walk over time
+"decoupled"   soft           the membrane without resets by a scan, then a walk over the threshold alone (PRF)
+"fixed_point" soft           all of time again and again, by scans, until no spike changes (FPT)
+"speculative" soft or hard   scans of a chunk of time, each kept up to its first spike (Bullet Trains)
+"auto"        any            "sweep", on every device: the fastest where it was measured (docs/performance/resets.csv)
+============= ============== ==========================================================================================
+
+Same bits on the CPU however time is cut: "sweep" and "speculative", which also share them. "decoupled" and "fixed_point" start
+anew from the membrane at each call, so that they are equal to rounding: `step` gives the sweep's bits, a run over more
+steps may differ in a spike where the membrane is within rounding of the threshold, and then in those that follow.
+"""
 
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from spikescan.errors import InputError
 from spikescan.firing import Binary, Firing, Integer
+from spikescan.neurons import parallel_reset
 from spikescan.neurons.base import Cost, no_weight_decay
 from spikescan.neurons.swept import SweptNeuron
 from spikescan.ops.leaky_integration import Reset, leaky_cell
@@ -17,6 +35,13 @@ __all__ = ["IF", "ILIF", "LIF", "LIFState", "ParametricLIF"]
 
 ResetName = Literal["soft", "hard"]
 _RESETS = {None: Reset.NONE, "soft": Reset.SOFT, "hard": Reset.HARD}
+Method = Literal["auto", "sweep", "decoupled", "fixed_point", "speculative"]
+# How the spikes of each reset can be found. Without one there is nothing to do beside the sweep.
+_METHODS: dict[str | None, tuple[str, ...]] = {
+    "soft": ("auto", "sweep", "decoupled", "fixed_point", "speculative"),
+    "hard": ("auto", "sweep", "speculative"),
+    None: ("auto", "sweep"),
+}
 
 
 class LIFState(NamedTuple):
@@ -30,11 +55,16 @@ class _IntegrateAndFire(SweptNeuron):
 
     state_type = LIFState
 
-    def __init__(self, reset: ResetName | None, detach_reset: bool, firing: Firing | None) -> None:
+    def __init__(self, reset: ResetName | None, detach_reset: bool, firing: Firing | None, method: Method) -> None:
         super().__init__()
         if reset not in _RESETS:
             raise InputError(f"{type(self).__name__}: reset is {reset!r}, expected 'soft', 'hard' or None.")
+        if method not in _METHODS[reset]:
+            raise InputError(
+                f"{type(self).__name__}: method is {method!r}, but reset={reset!r} has {', '.join(_METHODS[reset])}."
+            )
         self.reset: ResetName | None = reset
+        self.method: Method = method
         self.detach_reset = detach_reset
         self.firing = Binary() if firing is None else firing
 
@@ -42,9 +72,23 @@ class _IntegrateAndFire(SweptNeuron):
         """The step with this reset."""
         return leaky_cell(_RESETS[self.reset], self.detach_reset, self.firing.spec)
 
+    def forward(self, x: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, LIFState]:
+        """Run over all of time at once; see `Temporal.forward`."""
+        if self.reset is None or self.method == "auto" or self.method == "sweep":
+            return super().forward(x, state, lengths)
+        spikes, membrane = parallel_reset.run(
+            self.method, x, **self._given(x, state), firing=self.firing.spec, reset=self.reset,
+            detach_reset=self.detach_reset, lengths=lengths,
+        )  # fmt: skip
+        return spikes, LIFState(membrane)
+
     def cost(self) -> Cost:
         """The leak, the input and the reset; the gain is a constant that the weights before it can hold."""
         return Cost(1, 1 + (self.reset == "soft"), state_bytes=4)
+
+    def extra_repr(self) -> str:
+        """Shown by `print`."""
+        return f"reset={self.reset!r}, firing={self.firing}, method={self.method!r}"
 
 
 class IF(_IntegrateAndFire):
@@ -57,14 +101,20 @@ class IF(_IntegrateAndFire):
         reset: "soft", "hard" or None.
         detach_reset: no gradient through the spike in the reset.
         firing: `Binary` or `Integer`.
+        method: how the spikes are found: the table at the top of `spikescan.neurons.lif`.
 
     Shapes: x ``[T, B, C, *]`` to spikes ``[T, B, C, *]``.
     """
 
     def __init__(
-        self, *, reset: ResetName | None = "soft", detach_reset: bool = True, firing: Firing | None = None
+        self,
+        *,
+        reset: ResetName | None = "soft",
+        detach_reset: bool = True,
+        firing: Firing | None = None,
+        method: Method = "auto",
     ) -> None:
-        super().__init__(reset, detach_reset, firing)
+        super().__init__(reset, detach_reset, firing, method)
 
     def coefficients(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Nothing leaks: 1 and 1."""
@@ -74,10 +124,6 @@ class IF(_IntegrateAndFire):
     def cost(self) -> Cost:
         """The input and the reset."""
         return Cost(0, 1 + (self.reset == "soft"), state_bytes=4)
-
-    def extra_repr(self) -> str:
-        """Shown by `print`."""
-        return f"reset={self.reset!r}, firing={self.firing}"
 
 
 class LIF(_IntegrateAndFire):
@@ -95,6 +141,7 @@ class LIF(_IntegrateAndFire):
         detach_reset: no gradient through the spike in the reset.
         scale_input: divide the input by tau.
         firing: `Binary` or `Integer`.
+        method: how the spikes are found: the table at the top of `spikescan.neurons.lif`.
 
     Shapes: x ``[T, B, C, *]`` to spikes ``[T, B, C, *]``.
     """
@@ -107,8 +154,9 @@ class LIF(_IntegrateAndFire):
         detach_reset: bool = True,
         scale_input: bool = True,
         firing: Firing | None = None,
+        method: Method = "auto",
     ) -> None:
-        super().__init__(reset, detach_reset, firing)
+        super().__init__(reset, detach_reset, firing, method)
         if not tau >= 1.0:
             raise InputError(f"LIF: tau is {tau}, expected at least 1 (steps).")
         self.tau = float(tau)
@@ -121,7 +169,7 @@ class LIF(_IntegrateAndFire):
 
     def extra_repr(self) -> str:
         """Shown by `print`."""
-        return f"tau={self.tau}, reset={self.reset!r}, scale_input={self.scale_input}, firing={self.firing}"
+        return f"tau={self.tau}, scale_input={self.scale_input}, {super().extra_repr()}"
 
 
 class ILIF(_IntegrateAndFire):
@@ -138,7 +186,7 @@ class ILIF(_IntegrateAndFire):
     """
 
     def __init__(self, decay: float = 0.25, *, levels: int = 4, detach_reset: bool = True) -> None:
-        super().__init__("soft", detach_reset, Integer(levels))
+        super().__init__("soft", detach_reset, Integer(levels), "auto")
         if not 0.0 <= decay <= 1.0:
             raise InputError(f"ILIF: decay is {decay}, expected 0 to 1.")
         self.decay = float(decay)
@@ -164,6 +212,7 @@ class ParametricLIF(_IntegrateAndFire):
         detach_reset: no gradient through the spike in the reset.
         scale_input: divide the input by tau.
         firing: `Binary` or `Integer`.
+        method: how the spikes are found: the table at the top of `spikescan.neurons.lif`.
 
     Shapes: x ``[T, B, C, *]`` to spikes ``[T, B, C, *]``.
     """
@@ -176,8 +225,9 @@ class ParametricLIF(_IntegrateAndFire):
         detach_reset: bool = True,
         scale_input: bool = True,
         firing: Firing | None = None,
+        method: Method = "auto",
     ) -> None:
-        super().__init__(reset, detach_reset, firing)
+        super().__init__(reset, detach_reset, firing, method)
         if not tau > 1.0:
             raise InputError(f"ParametricLIF: tau is {tau}, expected more than 1 (step).")
         self.scale_input = scale_input
@@ -195,4 +245,4 @@ class ParametricLIF(_IntegrateAndFire):
 
     def extra_repr(self) -> str:
         """Shown by `print`."""
-        return f"tau={self.tau:.3g}, reset={self.reset!r}, scale_input={self.scale_input}, firing={self.firing}"
+        return f"tau={self.tau:.3g}, scale_input={self.scale_input}, {super().extra_repr()}"
