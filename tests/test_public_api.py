@@ -111,7 +111,6 @@ def test_a_public_name_has_a_docstring(name: str) -> None:
         and issubclass(getattr(spikescan, name), spikescan.Neuron)
         and name != "Neuron"
     ],
-    ["DSN", "PSN", "MaskedPSN", "SlidingPSN", "IF", "LIF", "ParametricLIF", "PRF", "S5RF", "ParaLIF", "SPSN", "PMSN"],
 )
 def test_a_neuron_says_its_shapes(name: str) -> None:
     assert "[T, B, C, *]" in getattr(spikescan, name).__doc__
