@@ -51,17 +51,20 @@ class Split:
     ========== =========================================================== ==================
 
     Args:
-        inputs: ``[N, T, C, *]``.
+        inputs: ``[N, T, C, *]``; or what `encode` makes that of, ``[N, T, *]`` in a compact type.
         targets: see above; what steps beyond a sample's length hold is not read.
         lengths: int64 ``[N]``, valid steps of each sample; None means that all steps are valid.
         augment: changes the inputs ``[n, T, C, *]`` of a batch at random each time it is cut, by torch's own generator;
             None leaves them as they are. Only a training split has one.
+        encode: makes the float32 inputs ``[n, T, C, *]`` of a batch from stored ones, before `augment`; None if they
+            are stored so.
     """
 
     inputs: Tensor
     targets: Tensor
     lengths: Tensor | None = None
     augment: Callable[[Tensor], Tensor] | None = None
+    encode: Callable[[Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
         if self.inputs.dim() < 3:
@@ -89,13 +92,18 @@ class Split:
         """The samples at `indices`, time first; with `trim` no longer than the longest of them."""
         inputs, targets = self.inputs[indices], self.targets[indices]
         lengths = None if self.lengths is None else self.lengths[indices]
-        if self.augment is not None:
-            inputs = self.augment(inputs)
         if trim and lengths is not None and len(lengths):
             longest = int(lengths.max())
             inputs = inputs[:, :longest]
             targets = targets[:, :longest] if self.has_step_targets else targets
+        for change in (self.encode, self.augment):
+            inputs = inputs if change is None else change(inputs)
         return Batch(inputs.transpose(0, 1).contiguous(), targets, lengths)
+
+    def encoded(self, indices: Tensor | slice) -> Tensor:
+        """The inputs ``[n, T, C, *]`` of the samples at `indices`, without augmentation."""
+        inputs = self.inputs[indices]
+        return inputs if self.encode is None else self.encode(inputs)
 
 
 @dataclass(frozen=True)
@@ -142,7 +150,7 @@ class Dataset:
     @property
     def channels(self) -> int:
         """C, the input channels of a time step."""
-        return self.train.inputs.shape[2]
+        return self.train.encoded(slice(0, 1)).shape[2]
 
 
 def check_finite(dataset: Dataset) -> None:
