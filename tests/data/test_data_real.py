@@ -28,7 +28,7 @@ LOADED = [
     ("cifar10", {"columns": True}, None, 32, (3, 32), 10),
     ("dvs_characters", {}, (36, 4, 36), 10, (2, 32, 32), 36),
     ("dvs_gesture", {"downsample": 4}, None, 16, (2, 32, 32), 11),
-    ("dvs_gesture_demo", {}, (84, 28, 28), 10, (2, 32, 32), 10),
+    ("dvs_gesture_demo", {}, (90, 30, 20), 10, (2, 32, 32), 10),
     ("ecg_qtdb", {}, (557, 61, 141), 1301, (4,), 6),
     ("ett", {"series": "ETTh2", "horizon": 720}, (7585, 2161, 2161), 336, (7,), None),
     ("exchange_rate", {}, (4880, 665, 1422), 336, (8,), None),
