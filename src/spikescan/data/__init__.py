@@ -1,17 +1,20 @@
 """Datasets as tensors, and batches that carry lengths."""
 
-from spikescan.data.dataset import NOT_SCORED, Batch, Dataset, Split, check_finite
+from spikescan.data.dataset import NOT_SCORED, Batch, Dataset, Scaling, Split, check_finite
 from spikescan.data.mnist import mnist, mnist_small
 from spikescan.data.registry import data_loader, list_data
+from spikescan.data.sequence import sequence
 
 __all__ = [
     "NOT_SCORED",
     "Batch",
     "Dataset",
+    "Scaling",
     "Split",
     "check_finite",
     "data_loader",
     "list_data",
     "mnist",
     "mnist_small",
+    "sequence",
 ]

@@ -4,11 +4,16 @@ from collections.abc import Callable
 
 from spikescan.data.dataset import Dataset
 from spikescan.data.mnist import mnist, mnist_small
+from spikescan.data.sequence import sequence
 from spikescan.names import choose_named
 
 __all__ = ["data_loader", "list_data"]
 
-_LOADERS: dict[str, Callable[..., Dataset]] = {"mnist": mnist, "mnist_small": mnist_small}
+_LOADERS: dict[str, Callable[..., Dataset]] = {
+    "mnist": mnist,
+    "mnist_small": mnist_small,
+    "sequence": sequence,
+}
 
 
 def list_data() -> list[str]:
