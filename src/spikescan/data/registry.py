@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from spikescan.data.dataset import Dataset
+from spikescan.data.lif_teacher import lif_teacher
 from spikescan.data.mnist import mnist, mnist_small
 from spikescan.data.sequence import sequence
 from spikescan.names import choose_named
@@ -10,6 +11,7 @@ from spikescan.names import choose_named
 __all__ = ["data_loader", "list_data"]
 
 _LOADERS: dict[str, Callable[..., Dataset]] = {
+    "lif_teacher": lif_teacher,
     "mnist": mnist,
     "mnist_small": mnist_small,
     "sequence": sequence,
