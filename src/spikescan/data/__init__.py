@@ -2,15 +2,17 @@
 
 from spikescan.data.baselines import Forecast, forecast_baselines
 from spikescan.data.cifar10 import cifar10
-from spikescan.data.dataset import NOT_SCORED, Batch, Dataset, Split, check_finite
+from spikescan.data.dataset import NOT_SCORED, Batch, Dataset, Scaling, Split, check_finite
 from spikescan.data.dvs_characters import dvs_characters
 from spikescan.data.dvs_gesture import dvs_gesture, dvs_gesture_demo
 from spikescan.data.ecg_qtdb import ecg_qtdb
 from spikescan.data.forecasting import ett, exchange_rate
 from spikescan.data.fsdd import fsdd
+from spikescan.data.lif_teacher import lif_teacher
 from spikescan.data.mnist import fashion_mnist, mnist, mnist_small
 from spikescan.data.nmnist import nmnist
 from spikescan.data.registry import data_loader, list_data
+from spikescan.data.sequence import sequence
 from spikescan.data.text import movie_reviews, tiny_shakespeare, wikitext2
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
     "Batch",
     "Dataset",
     "Forecast",
+    "Scaling",
     "Split",
     "check_finite",
     "cifar10",
@@ -31,11 +34,13 @@ __all__ = [
     "fashion_mnist",
     "forecast_baselines",
     "fsdd",
+    "lif_teacher",
     "list_data",
     "mnist",
     "mnist_small",
     "movie_reviews",
     "nmnist",
+    "sequence",
     "tiny_shakespeare",
     "wikitext2",
 ]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from spikescan.errors import DataError
 
-__all__ = ["NOT_SCORED", "Batch", "Dataset", "Split", "check_finite"]
+__all__ = ["NOT_SCORED", "Batch", "Dataset", "Scaling", "Split", "check_finite"]
 
 NOT_SCORED = -100
 """The class of a step that neither loss nor score looks at."""
@@ -107,6 +107,23 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Scaling:
+    """(x - mean) / deviation, for each channel: what was done to all inputs of a dataset, and so has to be done to a stream.
+
+    Args:
+        mean: ``[C, *]``.
+        deviation: ``[C, *]``, above 0.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``[..., C, *]`` scaled."""
+        return (x - self.mean.to(x)) / self.deviation.to(x)
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Three splits of one kind of sample.
 
@@ -116,6 +133,7 @@ class Dataset:
         name: how reports call it.
         classes: how many classes the targets distinguish; None for real targets.
         values: K, the real numbers of a target; None for classes.
+        scaling: what was done to the inputs after they were read; None for nothing that a stream would have to repeat.
 
     Raises:
         DataError: the targets of a split are not what `classes` or `values` says (`Split` has the table).
@@ -127,6 +145,7 @@ class Dataset:
     validation: Split
     test: Split
     values: int | None = None
+    scaling: Scaling | None = None
 
     def __post_init__(self) -> None:
         if (self.classes is None) == (self.values is None):

@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from spikescan.data.camera import Binning, Events, check_on_sensor, read_event_archive
 from spikescan.data.dataset import Dataset
-from spikescan.data.events import Binning, Events, check_on_sensor, read_event_archive
 from spikescan.data.files import find_file, has_file, locate, read_bytes, read_mat
 from spikescan.errors import DataError
 
@@ -25,8 +25,8 @@ _EXPECTED = f"The folder holds {_RECORDINGS} and {_LABELS}, or {_ARCHIVE}."
 def dvs_characters(
     *,
     path: str | None = None,
-    steps: int = 10,
-    by: Literal["time", "count"] = "time",
+    frames: int = 10,
+    bin_by: Literal["time", "count"] = "time",
     duration: int | None = None,
     downsample: int = 1,
     flatten: bool = False,
@@ -39,8 +39,8 @@ def dvs_characters(
     Args:
         path: the folder of the files, or ``dvs_characters.npz``; None reads the environment variable
             ``SPIKESCAN_DATA``, in which a folder ``dvs_characters`` is looked into first.
-        steps: T, into how many bins a recording is cut.
-        by: ``"time"``, bins of equal duration; or ``"count"``, bins of equal numbers of events.
+        frames: T, into how many bins a recording is cut.
+        bin_by: ``"time"``, bins of equal duration; or ``"count"``, bins of equal numbers of events.
         duration: microseconds that are cut; None takes each recording whole. By time only.
         downsample: sums squares of this many by this many pixels; a divisor of 32.
         flatten: inputs ``[T, B, 2 * H * W]`` instead of ``[T, B, 2, H, W]``.
@@ -48,7 +48,7 @@ def dvs_characters(
     Raises:
         DataError: a file is missing or damaged; the message names it and says where to put it.
     """
-    binning = Binning(_SENSOR, steps, by, duration, downsample, flatten)
+    binning = Binning(_SENSOR, frames, bin_by, duration, downsample, flatten)
     place = locate("DVS characters", ("dvs_characters",), path, _EXPECTED)
     if place.is_dir() and has_file(place, _RECORDINGS):
         recordings, classes = _read_mat(place)

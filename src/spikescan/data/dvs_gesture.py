@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from spikescan.data.camera import Binning, Events, check_on_sensor, read_event_archive
 from spikescan.data.dataset import Dataset, Split
-from spikescan.data.events import Binning, Events, check_on_sensor, read_event_archive
 from spikescan.data.files import find_file, locate, read_bytes, read_text
 from spikescan.errors import DataError
 
@@ -28,8 +28,8 @@ _POLARITY_EVENTS = 1
 def dvs_gesture(
     *,
     path: str | None = None,
-    steps: int = 16,
-    by: Literal["time", "count"] = "time",
+    frames: int = 16,
+    bin_by: Literal["time", "count"] = "time",
     duration: int | None = None,
     downsample: int = 1,
     flatten: bool = False,
@@ -43,8 +43,8 @@ def dvs_gesture(
     Args:
         path: the folder ``DvsGesture``; None reads the environment variable ``SPIKESCAN_DATA``, in which a folder
             ``DvsGesture`` or ``dvs_gesture`` is looked into first.
-        steps: T, into how many bins a gesture is cut.
-        by: ``"time"``, bins of equal duration; or ``"count"``, bins of equal numbers of events.
+        frames: T, into how many bins a gesture is cut.
+        bin_by: ``"time"``, bins of equal duration; or ``"count"``, bins of equal numbers of events.
         duration: microseconds that are cut, from the gesture's first event on; None takes it whole. By time only.
         downsample: sums squares of this many by this many pixels; a divisor of 128.
         flatten: inputs ``[T, B, 2 * H * W]`` instead of ``[T, B, 2, H, W]``.
@@ -53,7 +53,7 @@ def dvs_gesture(
     Raises:
         DataError: a file is missing or damaged; the message names it and says where to put it.
     """
-    binning = Binning(_SENSOR, steps, by, duration, downsample, flatten)
+    binning = Binning(_SENSOR, frames, bin_by, duration, downsample, flatten)
     place = locate("DVS128 Gesture", ("DvsGesture", "dvs_gesture"), path, _EXPECTED)
     trials = _trials(place, "trials_to_train.txt")
     people = sorted({_user(trial) for trial in trials})
@@ -73,8 +73,8 @@ def dvs_gesture_demo(
     *,
     path: str | None = None,
     window: int = 100_000,
-    steps: int = 10,
-    by: Literal["time", "count"] = "time",
+    frames: int = 10,
+    bin_by: Literal["time", "count"] = "time",
     downsample: int = 4,
     flatten: bool = False,
 ) -> Dataset:
@@ -87,15 +87,15 @@ def dvs_gesture_demo(
         path: the file ``dvs128_gesture_demo.npz`` or its folder; None reads the environment variable
             ``SPIKESCAN_DATA``, in which a folder ``dvs128_gesture_demo`` is looked into first.
         window: microseconds of a sample.
-        steps: T, into how many bins a window is cut.
-        by: ``"time"``, bins of equal duration; or ``"count"``, bins of equal numbers of events.
+        frames: T, into how many bins a window is cut.
+        bin_by: ``"time"``, bins of equal duration; or ``"count"``, bins of equal numbers of events.
         downsample: sums squares of this many by this many pixels; a divisor of 128.
         flatten: inputs ``[T, B, 2 * H * W]`` instead of ``[T, B, 2, H, W]``.
 
     Raises:
         DataError: the file is missing or damaged, or a window is so long that a split gets none.
     """
-    binning = Binning(_SENSOR, steps, by, None, downsample, flatten)
+    binning = Binning(_SENSOR, frames, bin_by, None, downsample, flatten)
     place = locate("The demo of DVS128 Gesture", ("dvs128_gesture_demo",), path, _DEMO_EXPECTED)
     file = find_file("The demo of DVS128 Gesture", place, [_DEMO], _DEMO_EXPECTED)
     archive = read_event_archive(file, _SENSOR, (), _DEMO_EXPECTED)

@@ -7,7 +7,7 @@ import torch
 
 from spikescan.data.dataset import NOT_SCORED, Dataset, Split
 from spikescan.data.files import find_file, has_file, locate, read_mat, read_npz
-from spikescan.data.splits import Scale
+from spikescan.data.splits import AsFloat
 from spikescan.errors import DataError
 
 __all__ = ["ecg_qtdb"]
@@ -40,9 +40,9 @@ def ecg_qtdb(*, path: str | None = None, validation: int | None = None, unlabell
     return Dataset(
         name="ECG (QTDB)",
         classes=6,
-        train=Split(inputs[:-count], targets[:-count], encode=Scale()),
-        validation=Split(inputs[-count:], targets[-count:], encode=Scale()),
-        test=Split(*test, encode=Scale()),
+        train=Split(inputs[:-count], targets[:-count], encode=AsFloat()),
+        validation=Split(inputs[-count:], targets[-count:], encode=AsFloat()),
+        test=Split(*test, encode=AsFloat()),
     )
 
 

@@ -10,7 +10,7 @@ import torch
 
 from spikescan.data.dataset import Dataset, Split
 from spikescan.data.files import find_file, locate, read_bytes, read_npz
-from spikescan.data.splits import Scale
+from spikescan.data.splits import AsFloat
 from spikescan.errors import DataError
 
 __all__ = ["fsdd"]
@@ -95,7 +95,7 @@ def _split(clips: list[_Clip], frame: int, longest: int) -> Split:
         row[: min(len(clip.audio), longest)] = clip.audio[:longest]
     lengths = torch.tensor([-(-min(len(clip.audio), longest) // frame) for clip in clips])
     targets = torch.tensor([clip.digit for clip in clips])
-    return Split(torch.from_numpy(audio).view(len(clips), steps, frame), targets, lengths, encode=Scale(1 << 15))
+    return Split(torch.from_numpy(audio).view(len(clips), steps, frame), targets, lengths, encode=AsFloat(1 << 15))
 
 
 def _read(place: Path) -> list[_Clip]:

@@ -12,7 +12,7 @@ from torch.nn import functional
 from spikescan.data.dataset import Dataset, Split
 from spikescan.data.files import find_file, read_npz
 from spikescan.data.idx import read_idx
-from spikescan.data.splits import Scale
+from spikescan.data.splits import AsFloat
 from spikescan.errors import DataError
 
 __all__ = [
@@ -165,7 +165,7 @@ def image_dataset(
     changes: tuple[Callable[[Tensor], Tensor], ...] = (),
 ) -> Dataset:
     """Ten classes of images as sequences of values 0 to 1; `changes` are made to training images, anew in each epoch."""
-    encode = Scale(255)
+    encode = AsFloat(255)
     augment = _Changed(layout, changes) if changes else None
 
     def split(images: Images, augment: _Changed | None = None) -> Split:

@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 import torch
 
+from spikescan.data.camera import Binning, Events, check_on_sensor, read_event_archive
 from spikescan.data.dataset import Dataset
-from spikescan.data.events import Binning, Events, check_on_sensor, read_event_archive
 from spikescan.data.files import locate
 from spikescan.data.splits import hold_out
 from spikescan.errors import DataError
@@ -28,8 +28,8 @@ _OVERFLOW_MICROSECONDS = 1 << 13
 def nmnist(
     *,
     path: str | None = None,
-    steps: int = 10,
-    by: Literal["time", "count"] = "time",
+    frames: int = 10,
+    bin_by: Literal["time", "count"] = "time",
     duration: int | None = None,
     downsample: int = 1,
     flatten: bool = False,
@@ -44,8 +44,8 @@ def nmnist(
         path: the folder of ``Train`` and ``Test``, or that of ``nmnist_small.npz``, or this file; None reads the
             environment variable ``SPIKESCAN_DATA``, in which a folder ``nmnist``, ``NMNIST`` or ``nmnist_small`` is
             looked into first.
-        steps: T, into how many bins a recording is cut.
-        by: ``"time"``, bins of equal duration; or ``"count"``, bins of equal numbers of events.
+        frames: T, into how many bins a recording is cut.
+        bin_by: ``"time"``, bins of equal duration; or ``"count"``, bins of equal numbers of events.
         duration: microseconds that are cut; None takes each recording whole. By time only.
         downsample: sums squares of this many by this many pixels: 1, 2, 17 or 34.
         flatten: inputs ``[T, B, 2 * H * W]`` instead of ``[T, B, 2, H, W]``.
@@ -55,7 +55,7 @@ def nmnist(
     Raises:
         DataError: a file is missing or damaged; the message names it and says where to put it.
     """
-    binning = Binning(_SENSOR, steps, by, duration, downsample, flatten)
+    binning = Binning(_SENSOR, frames, bin_by, duration, downsample, flatten)
     place = locate("N-MNIST", ("nmnist", "NMNIST", "nmnist_small"), path, _EXPECTED)
     archive = place / _ARCHIVE if place.is_dir() else place
     if archive.is_file():

@@ -9,8 +9,10 @@ from spikescan.data.dvs_gesture import dvs_gesture, dvs_gesture_demo
 from spikescan.data.ecg_qtdb import ecg_qtdb
 from spikescan.data.forecasting import ett, exchange_rate
 from spikescan.data.fsdd import fsdd
+from spikescan.data.lif_teacher import lif_teacher
 from spikescan.data.mnist import fashion_mnist, mnist, mnist_small
 from spikescan.data.nmnist import nmnist
+from spikescan.data.sequence import sequence
 from spikescan.data.text import movie_reviews, tiny_shakespeare, wikitext2
 from spikescan.names import choose_named
 
@@ -26,10 +28,12 @@ _LOADERS: dict[str, Callable[..., Dataset]] = {
     "exchange_rate": exchange_rate,
     "fashion_mnist": fashion_mnist,
     "fsdd": fsdd,
+    "lif_teacher": lif_teacher,
     "mnist": mnist,
     "mnist_small": mnist_small,
     "movie_reviews": movie_reviews,
     "nmnist": nmnist,
+    "sequence": sequence,
     "tiny_shakespeare": tiny_shakespeare,
     "wikitext2": wikitext2,
 }

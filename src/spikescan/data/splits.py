@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from spikescan.errors import DataError
 
-__all__ = ["OneHot", "Scale", "hold_out", "stratified"]
+__all__ = ["AsFloat", "OneHot", "hold_out", "stratified"]
 
 
 def hold_out(targets: Tensor, count: int | None, seed: int, samples: str) -> tuple[Tensor, Tensor]:
@@ -42,7 +42,7 @@ def stratified(targets: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
-class Scale:
+class AsFloat:
     """Integers divided by `divisor`, as float32: pixels by 255, events counted by 1."""
 
     divisor: float = 1.0

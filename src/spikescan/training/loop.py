@@ -71,7 +71,7 @@ def train(experiment: Experiment, folder: Path, *, resume: bool = False) -> Iter
         fabric.strategy.precision.load_state_dict(saved["precision"])
     rows = [row for row in read_metrics(folder / "metrics.csv") if row["epoch"] <= index.epoch]
     if fabric.is_global_zero:
-        start_folder(folder, experiment)
+        start_folder(folder, experiment, dataset.scaling)
 
     learner = Learner(
         fabric,

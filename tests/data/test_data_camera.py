@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from spikescan.data import dvs_characters, dvs_gesture, dvs_gesture_demo, nmnist
+from spikescan.data.camera import Binning, Events
 from spikescan.data.dvs_gesture import read_aedat
-from spikescan.data.events import Binning, Events
 from spikescan.data.nmnist import read_atis
 from spikescan.errors import DataError
 
@@ -46,11 +46,11 @@ def test_binning_counts_each_event_once_where_it_belongs(by, downsample, n):
         passed = events.t[index] - events.t[0]
         step = index * steps // n if by == "count" else passed * steps // (events.t[-1] - events.t[0] + 1)
         expected[step, events.p[index], events.y[index] // downsample, events.x[index] // downsample] += 1
-    binning = Binning((8, 8), steps, by=by, downsample=downsample)
+    binning = Binning((8, 8), steps, bin_by=by, downsample=downsample)
     counts = binning(events)
     assert counts.dtype == np.int16
     assert np.array_equal(counts, expected)
-    flat = Binning((8, 8), steps, by=by, downsample=downsample, flatten=True)(events)
+    flat = Binning((8, 8), steps, bin_by=by, downsample=downsample, flatten=True)(events)
     assert np.array_equal(flat, expected.reshape(steps, -1))
 
 
@@ -68,16 +68,16 @@ def test_counts_do_not_overflow():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": 0}, "steps is 0"),
-        ({"by": "event"}, "by is 'event', expected 'time' or 'count'"),
+        ({"frames": 0}, "frames is 0"),
+        ({"bin_by": "event"}, "bin_by is 'event', expected 'time' or 'count'"),
         ({"duration": 0}, "duration is 0"),
-        ({"duration": 5, "by": "count"}, "by='time'"),
+        ({"duration": 5, "bin_by": "count"}, "bin_by='time'"),
         ({"downsample": 3}, "downsample is 3, expected a divisor of 8"),
     ],
 )
 def test_options_of_binning_are_checked(options, message):
     with pytest.raises(DataError, match=message):
-        Binning((8, 8), **{"steps": 4, **options})
+        Binning((8, 8), **{"frames": 4, **options})
 
 
 # N-MNIST
@@ -125,7 +125,7 @@ def test_an_overflow_of_the_clock_is_no_event(tmp_path):
 def test_nmnist_from_the_official_folders(tmp_path, monkeypatch):
     write_nmnist(tmp_path / "NMNIST")
     monkeypatch.setenv("SPIKESCAN_DATA", str(tmp_path))
-    data = nmnist(steps=6, downsample=2, validation=10)
+    data = nmnist(frames=6, downsample=2, validation=10)
     assert [len(split) for split in (data.train, data.validation, data.test)] == [10, 10, 10]
     batch = data.test.batch(slice(0, 3))
     assert batch.inputs.shape == (6, 3, 2, 17, 17)
@@ -133,14 +133,14 @@ def test_nmnist_from_the_official_folders(tmp_path, monkeypatch):
     # The test files are numbers 21 to 30, of 71 to 80 events.
     assert batch.inputs.sum((0, 2, 3, 4)).tolist() == [71, 72, 73]
     assert data.test.targets.tolist() == list(range(10))
-    assert nmnist(steps=6, flatten=True, validation=10).channels == 2 * 34 * 34
+    assert nmnist(frames=6, flatten=True, validation=10).channels == 2 * 34 * 34
 
 
 def test_of_the_archive_the_last_fifth_for_training_is_tested_too(tmp_path):
     recordings = [some_events(20 + index, 34, seed=index) for index in range(55)]
     labels = np.arange(55) % 10
     write_archive(tmp_path / "nmnist_small.npz", recordings, label=labels, is_test=np.arange(55) >= 50)
-    data = nmnist(path=str(tmp_path), steps=4, validation=10)
+    data = nmnist(path=str(tmp_path), frames=4, validation=10)
     assert data.name == "N-MNIST (40 + 15 recordings)"
     assert data.test.encoded(slice(None)).sum((1, 2, 3, 4)).tolist() == [20.0 + index for index in range(40, 55)]
     assert [len(split) for split in (data.train, data.validation)] == [30, 10]
@@ -219,7 +219,7 @@ def test_an_aedat_file_is_read_as_it_was_written(tmp_path):
 def test_dvs_gesture_from_the_official_folder(tmp_path, monkeypatch):
     write_gestures(tmp_path / "DvsGesture")
     monkeypatch.setenv("SPIKESCAN_DATA", str(tmp_path))
-    data = dvs_gesture(steps=4, downsample=8, validation_users=1)
+    data = dvs_gesture(frames=4, downsample=8, validation_users=1)
     assert data.train.targets.tolist() == [0, 10, 1, 10, 2, 10]
     assert data.validation.targets.tolist() == [3, 10]
     assert data.test.targets.tolist() == [4, 10]
@@ -247,7 +247,7 @@ def test_a_damaged_gesture_file_is_refused(tmp_path, name, change, message):
     path = write_gestures(tmp_path) / name
     path.write_bytes(change(path.read_bytes()))
     with pytest.raises(DataError, match=message) as error:
-        dvs_gesture(path=str(tmp_path), steps=2, downsample=32, validation_users=1)
+        dvs_gesture(path=str(tmp_path), frames=2, downsample=32, validation_users=1)
     assert str(path) in str(error.value)
 
 
@@ -255,7 +255,7 @@ def test_a_damaged_gesture_file_is_refused(tmp_path, name, change, message):
 def test_a_missing_gesture_file_is_named(tmp_path, name):
     (write_gestures(tmp_path) / name).unlink()
     with pytest.raises(DataError, match=f"has no {name} .*Put it there"):
-        dvs_gesture(path=str(tmp_path), steps=2, downsample=32, validation_users=1)
+        dvs_gesture(path=str(tmp_path), frames=2, downsample=32, validation_users=1)
 
 
 def test_all_people_cannot_be_held_out(tmp_path):
@@ -266,7 +266,7 @@ def test_all_people_cannot_be_held_out(tmp_path):
 def test_the_demo_is_cut_into_windows_in_time(tmp_path):
     recordings = [some_events(3000, 128, seed=index, until=1_000_000) for index in range(10)]
     write_archive(tmp_path / "dvs128_gesture_demo.npz", recordings, label=np.arange(10))
-    data = dvs_gesture_demo(path=str(tmp_path), window=90_000, steps=3, downsample=32)
+    data = dvs_gesture_demo(path=str(tmp_path), window=90_000, frames=3, downsample=32)
     # 11 whole windows: 7 that begin in the first 60 %, 2 in the next 20 %, 2 in the last.
     assert [len(split) for split in (data.train, data.validation, data.test)] == [70, 20, 20]
     assert data.test.targets.unique().tolist() == list(range(10))
@@ -300,7 +300,7 @@ def test_characters_from_the_official_files_and_from_an_archive(tmp_path):
     (tmp_path / "mat" / "alphabet_label.pkl").write_bytes(pickle.dumps(labels))
     classes = np.array(["0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ".index(character) for character in text])
     write_archive(tmp_path / "dvs_characters.npz", recordings, label=classes)
-    official, archive = (dvs_characters(path=str(place), steps=3) for place in (tmp_path / "mat", tmp_path))
+    official, archive = (dvs_characters(path=str(place), frames=3) for place in (tmp_path / "mat", tmp_path))
     for name in ("train", "validation", "test"):
         assert torch.equal(getattr(official, name).inputs, getattr(archive, name).inputs)
         assert torch.equal(getattr(official, name).targets, getattr(archive, name).targets)
