@@ -96,7 +96,10 @@ def dsn(channels: int) -> Temporal:
 
 
 # The small arguments with which each registered model is built; a new model needs an entry here.
-MODEL_ARGUMENTS: dict[str, dict[str, object]] = {"mlp": {"neuron": dsn, "width": 5, "depth": 2}}
+MODEL_ARGUMENTS: dict[str, dict[str, object]] = {
+    "mlp": {"neuron": dsn, "width": 5, "depth": 2},
+    "single": {"neuron": dsn},
+}
 
 
 def model(name: str, variant: str = "", **more: object) -> Case:

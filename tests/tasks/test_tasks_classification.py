@@ -33,12 +33,14 @@ def test_label_smoothing():
 
 
 def test_the_model_gives_out_one_channel_a_class():
-    split = Split(torch.zeros(1, 2, 1), torch.zeros(1))
+    split = Split(torch.zeros(1, 2, 1), torch.zeros(1, dtype=torch.int64))
     assert Classification().outputs(Dataset("dots", 7, split, split, split)) == 7
 
 
 def test_tasks_by_name():
-    assert list_tasks() == ["classification"]
+    assert list_tasks() == sorted(
+        ["classification", "imitation", "language", "regression", "step_classification", "step_regression"]
+    )
     assert task_type("classification") is Classification
     with pytest.raises(InputError, match="Did you mean 'classification'"):
         task_type("clasification")

@@ -30,7 +30,7 @@ def test_an_update_minimises_both():
     wrapped, optimiser = fabric.setup(model, sgd(model, lr=0.1, momentum=0.0))
     learner = Learner(
         fabric, wrapped, optimiser, constant(), Classification(), split,
-        clip_norm=None, batch_size=11, epochs=1, seed=0, auxiliary_weight=0.3,
+        clip_norm=None, batch_size=11, epochs=1, seed=0, auxiliary_weight=0.3, bucket=False,
     )  # fmt: skip
     gradients = {}
     optimiser.optimizer.register_step_pre_hook(

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from spikescan.data import Split
 from spikescan.data import registry as data_registry
 from spikescan.errors import CheckpointError, DataError, InputError
 from spikescan.layers import RateReadout, Sequential
@@ -118,12 +119,19 @@ def test_early_stop_watches_the_validation_score(experiment, tmp_path):
     assert load_run(tmp_path, last=True).epoch == 3
 
 
+class Sealed(Split):
+    """A split of which no batch may be cut."""
+
+    def batch(self, indices, *, trim=False):
+        raise AssertionError("the test split was read")
+
+
 def test_the_test_split_is_not_looked_at(experiment, tmp_path, monkeypatch):
     loader = data_registry.data_loader("mnist")
 
     def without_test(*, path: str) -> object:
         dataset = loader(path=path, columns=True, validation=20)
-        return replace(dataset, test=None)
+        return replace(dataset, test=Sealed(dataset.test.inputs, dataset.test.targets))
 
     monkeypatch.setitem(data_registry._LOADERS, "mnist", without_test)
     run(replace(experiment, data={"name": "mnist", "path": experiment.data["path"]}, epochs=1), tmp_path)

@@ -138,5 +138,5 @@ def test_processes_share_every_batch_without_overlap(world):
     for number, batch in enumerate(order.split(4)):
         counted = [part[number].indices for part in parts if part[number].weight]
         assert sorted(torch.cat(counted).tolist()) == sorted(batch.tolist())
-        assert all(part[number].total == len(batch) for part in parts)
+        assert all(torch.equal(part[number].batch, batch) for part in parts)
         assert all(len(part[number].indices) for part in parts)

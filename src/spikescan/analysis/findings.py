@@ -17,8 +17,9 @@ from spikescan.analysis._watch import evaluating
 from spikescan.analysis.agreement import Agreement, measure_agreement
 from spikescan.analysis.latency import Latency, measure_latency
 from spikescan.analysis.recording import FiringRate, Recording, measure_firing, record
-from spikescan.data import Split
+from spikescan.data import Batch, Split
 from spikescan.errors import CheckpointError, InputError
+from spikescan.training.evaluation import means, sums_over
 from spikescan.training.run import Run
 
 __all__ = ["Example", "Findings", "Score", "find"]
@@ -89,7 +90,7 @@ def find(run: Run, *, agreement: Agreement | None = None, sample: int = 0) -> Fi
         best_epoch=run.epoch,
         test=_score(run, test),
         agreement=agreement,
-        example=Example(example, _image(run, one.inputs[:, 0]), int(one.targets[0]) if one.targets.ndim == 1 else None),
+        example=Example(example, _image(run, one.inputs[:, 0]), _target(one)),
         firing=measure_firing(run.model, everything.inputs, everything.lengths),
         latency=measure_latency(run.model, one.inputs) if run.model.streamable else None,
         config=asdict(run.experiment),
@@ -115,13 +116,19 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 
 def _score(run: Run, split: Split, batch_size: int = 100) -> Score:
-    total = 0.0
+    sums = torch.zeros(3)
     with torch.no_grad(), evaluating(run.model):
         for start in range(0, len(split), batch_size):
             batch = split.batch(slice(start, start + batch_size))
             output, _ = run.model(batch.inputs, None, batch.lengths)
-            total += float(run.task.scores(output, batch).sum())
-    return Score(run.task.score_name, total / len(split), len(split))
+            sums += sums_over(run.task, run.task.losses(output, batch), output, batch)
+    _, score = means(run.task, sums, run.task.reference(split))
+    return Score(run.task.score_name, score, len(split))
+
+
+def _target(one: Batch) -> int | None:
+    """The class of the one sample of a batch, where it has one."""
+    return int(one.targets[0]) if one.targets.ndim == 1 else None
 
 
 def _image(run: Run, x: Tensor) -> Tensor | None:

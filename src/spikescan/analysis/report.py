@@ -79,7 +79,9 @@ def _sections(findings: Findings) -> Iterator[str]:
 
 def _headlines(findings: Findings) -> Iterator[tuple[str, str, str]]:
     if findings.test is not None:
-        yield f"test {findings.test.name}", f"{findings.test.value:.1%}", f"on {findings.test.samples:,} samples"
+        value = findings.test.value
+        shown = f"{value:.1%}" if findings.test.name in ("accuracy", "agreement") else f"{value:.4g}"
+        yield f"test {findings.test.name}", shown, f"on {findings.test.samples:,} samples"
     if findings.agreement is not None:
         # Each way is a comparison of its own; the headline is the worst of them.
         predictions = max((way.predictions for way in findings.agreement.ways), key=lambda count: count.differing)

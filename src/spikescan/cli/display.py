@@ -34,7 +34,7 @@ def show(console: Console, events: Iterable[Event], epochs: int) -> None:
 
 def _numbers(step: Step) -> str:
     return (
-        f"loss {step.loss:.3f}  score {step.score:.1%}  firing {step.firing_rate:.3f}  "
+        f"loss {step.loss:.3f}  score {step.score:.4g}  firing {step.firing_rate:.3f}  "
         f"{amount(step.neuron_steps_per_second)} neuron-steps/s  {duration(step.seconds_left)} left"
     )
 

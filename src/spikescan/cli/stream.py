@@ -29,7 +29,8 @@ def run(arguments: list[str]) -> int:
     channels = loaded.index.shape.inputs
     live = stream(loaded.model)
     steps = _from_lines(sys.stdin, channels) if given["input"] == "-" else _from_file(Path(given["input"]), channels)
-    for x_t in steps:
+    for given_t in steps:
+        x_t = given_t if loaded.scaling is None else loaded.scaling(given_t)
         sys.stdout.write(" ".join(f"{value:.6g}" for value in live.push(x_t).flatten().tolist()) + "\n")
         sys.stdout.flush()
     return 0

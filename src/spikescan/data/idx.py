@@ -1,13 +1,12 @@
 """Read the IDX files in which MNIST and its relatives are published."""
 
-import gzip
 import math
 import struct
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from spikescan.data.files import read_bytes
 from spikescan.errors import DataError
 
 __all__ = ["read_idx"]
@@ -16,7 +15,7 @@ _UNSIGNED_BYTE = 0x08
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """Read an IDX file of unsigned bytes, plain or ``.gz``.
+    """Read an IDX file of unsigned bytes, plain, ``.gz`` or ``.xz``.
 
     Args:
         path: the file.
@@ -25,7 +24,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     Raises:
         DataError: the file is missing, is no IDX file, is truncated, or has bytes left over.
     """
-    content = _content(path)
+    content = read_bytes(path)
     if len(content) < 4 + 4 * dimensions:
         raise DataError(f"{path} has {len(content)} bytes, too few for the header of an IDX file. Fetch it again.")
     zero, kind, found = struct.unpack(">HBB", content[:4])
@@ -43,12 +42,3 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
             f"it holds {given}. Fetch it again."
         )
     return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist.") from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path} is a damaged gzip file ({error}). Fetch it again.") from error

@@ -2,13 +2,36 @@
 
 from collections.abc import Callable
 
+from spikescan.data.dataset import Dataset
 from spikescan.names import choose_named
+from spikescan.tasks.balance import balanced_class_weights
 from spikescan.tasks.classification import Classification
+from spikescan.tasks.regression import Imitation, Regression, StepRegression
+from spikescan.tasks.step_classification import Language, StepClassification
 from spikescan.tasks.task import Task
 
-__all__ = ["Classification", "Task", "list_tasks", "task_type"]
+__all__ = [
+    "Classification",
+    "Imitation",
+    "Language",
+    "Regression",
+    "StepClassification",
+    "StepRegression",
+    "Task",
+    "balanced_class_weights",
+    "list_tasks",
+    "task_for",
+    "task_type",
+]
 
-_TASKS: dict[str, Callable[..., Task]] = {"classification": Classification}
+_TASKS: dict[str, Callable[..., Task]] = {
+    "classification": Classification,
+    "step_classification": StepClassification,
+    "language": Language,
+    "regression": Regression,
+    "step_regression": StepRegression,
+    "imitation": Imitation,
+}
 
 
 def list_tasks() -> list[str]:
@@ -19,3 +42,9 @@ def list_tasks() -> list[str]:
 def task_type(name: str) -> Callable[..., Task]:
     """The class of the task `name`; its arguments are the options of the task."""
     return choose_named("task", _TASKS, name)
+
+
+def task_for(dataset: Dataset) -> str:
+    """The name of the plain task for the targets of a dataset: classification or regression, a sample or a step."""
+    kind = "regression" if dataset.classes is None else "classification"
+    return f"step_{kind}" if dataset.has_step_targets else kind

@@ -1,6 +1,7 @@
 """From an experiment to the objects it names."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -8,7 +9,7 @@ from spikescan.data import Dataset, check_finite, data_loader
 from spikescan.models import model_builder
 from spikescan.neurons.base import Temporal
 from spikescan.neurons.registry import create_neuron, neuron_class
-from spikescan.tasks import Task, task_type
+from spikescan.tasks import Task, balanced_class_weights, task_for, task_type
 from spikescan.training.checkpoint import ModelShape
 from spikescan.training.choices import checked_options, construct, split_choice
 from spikescan.training.config import Experiment
@@ -21,6 +22,7 @@ __all__ = [
     "build_optimiser",
     "build_schedule",
     "build_task",
+    "settle",
     "shape_for",
 ]
 
@@ -32,6 +34,15 @@ def build_dataset(experiment: Experiment) -> Dataset:
     if experiment.check_inputs:
         check_finite(dataset)
     return dataset
+
+
+def settle(experiment: Experiment, dataset: Dataset) -> Experiment:
+    """The experiment with what only the data can say: the task instead of auto, the class weights instead of balanced."""
+    name, options = split_choice("task", experiment.task)
+    name = task_for(dataset) if name == "auto" else name
+    if options.get("class_weights") == "balanced":
+        options["class_weights"] = balanced_class_weights(dataset)
+    return replace(experiment, task={"name": name, **options})
 
 
 def build_task(experiment: Experiment) -> Task:

@@ -39,7 +39,7 @@ class Index:
         epoch: epochs finished; training goes on after the last of them.
         step: updates made.
         best_epoch: the epoch with the best validation score, whose weights `spikescan eval` uses.
-        best_score: that score.
+        best_score: that score; negative where less is better.
         shape: what the network was built for.
     """
 

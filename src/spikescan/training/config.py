@@ -21,7 +21,8 @@ class Experiment:
 
     Args:
         data: the dataset (`spikescan list data`).
-        task: loss and score.
+        task: loss and score (`spikescan list tasks`); the name auto takes the plain one for the data's targets, and
+            `class_weights: balanced` is counted on the training split. The run folder holds what was taken.
         model: the network (`spikescan list models`).
         neuron: its neurons (`spikescan list neurons`).
         optimiser: adamw or sgd.
@@ -32,6 +33,8 @@ class Experiment:
         clip_norm: longest gradient (2-norm over all parameters); null does not clip.
         auxiliary_weight: lam in (1 - lam) task loss + lam times the sum of the neurons' auxiliary losses, for neurons that
             have one (mpe_psn, whose paper takes 0.01); the losses shown are the task's. 0 collects none.
+        bucket: bring samples of similar length into one batch, which is cut to the longest of them; nothing where all samples
+            are equally long. See `spikescan.training.order`.
         patience: stop after so many epochs without a better validation score; null runs all epochs.
         check_inputs: look for NaN and infinity in the data before training.
         tensorboard: write the metrics for TensorBoard too.
@@ -53,6 +56,7 @@ class Experiment:
     seed: int = 0
     clip_norm: float | None = 1.0
     auxiliary_weight: float = 0.0
+    bucket: bool = True
     patience: int | None = None
     check_inputs: bool = False
     tensorboard: bool = False

@@ -14,10 +14,11 @@ from spikescan.data import Batch, Split
 from spikescan.errors import InputError
 from spikescan.neurons.auxiliary import auxiliary_losses
 from spikescan.tasks import Task
-from spikescan.training.evaluation import Share, bare, over_processes, shares
+from spikescan.training.evaluation import Share, bare, means, over_processes, shares, sums_over, trimmable
 from spikescan.training.events import Event, Notice, Step
 from spikescan.training.measure import NeuronMeter, measure
 from spikescan.training.nonfinite import NonFiniteError, explain_nonfinite, nonfinite_gradients
+from spikescan.training.order import shuffled
 from spikescan.training.schedules import Schedule
 
 __all__ = ["Learner", "Trained", "run_epoch"]
@@ -38,6 +39,7 @@ class Learner:
         epochs: of the whole run, over which the schedule is stretched.
         seed: of the order of the samples and of everything random in the model.
         auxiliary_weight: of the sum of the neurons' auxiliary losses; that of the task keeps the rest of 1.
+        bucket: whether samples of similar length share a batch.
     """
 
     fabric: Fabric
@@ -51,6 +53,7 @@ class Learner:
     epochs: int
     seed: int
     auxiliary_weight: float = 0.0
+    bucket: bool = True
 
     @property
     def steps(self) -> int:
@@ -60,7 +63,7 @@ class Learner:
 
 @dataclass(frozen=True)
 class Trained:
-    """Means over one epoch, over all processes."""
+    """Over one epoch and all processes: means over samples, or over scored steps where targets are a step."""
 
     loss: float
     """Of the task alone, as that of the validation."""
@@ -76,7 +79,8 @@ def run_epoch(learner: Learner, epoch: int) -> Generator[Event, None, Trained]:
     fabric, split, steps = learner.fabric, learner.split, learner.steps
     order = _seed_epoch(learner, epoch)
     meter = NeuronMeter(stride=max(1, split.inputs.shape[1] // _STEPS_LOOKED_AT))
-    sums = torch.zeros(3, device=fabric.device)  # losses, scores, samples
+    sums = torch.zeros(3, device=fabric.device)
+    reference = learner.task.reference(split)
     learning_rate = 0.0
     started = time.perf_counter()
     learner.model.train()
@@ -91,44 +95,51 @@ def run_epoch(learner: Learner, epoch: int) -> Generator[Event, None, Trained]:
                 if number == 1:
                     yield from _unreached_parameters(bare(learner.model))
                 seconds = time.perf_counter() - started
-                loss, score, samples = sums.tolist()
+                loss, score = means(learner.task, sums, reference)
                 rates = meter.rates(meter.totals(fabric.device))
                 yield Step(
                     epoch=epoch,
                     step=step,
                     steps=learner.epochs * steps,
-                    loss=loss / max(samples, 1.0),
-                    score=score / max(samples, 1.0),
+                    loss=loss,
+                    score=score,
                     firing_rate=sum(rates.values()) / max(len(rates), 1),
                     neuron_steps_per_second=meter.neuron_steps * fabric.world_size / seconds,
                     seconds_left=seconds / number * (learner.epochs * steps - step),
                 )
     seconds = time.perf_counter() - started
-    loss, score, samples = over_processes(fabric, sums).tolist()
+    loss, score = means(learner.task, over_processes(fabric, sums), reference)
     neuron_steps = meter.neuron_steps * fabric.world_size
-    return Trained(loss / samples, score / samples, seconds, neuron_steps / seconds, learning_rate)
+    return Trained(loss, score, seconds, neuron_steps / seconds, learning_rate)
 
 
 def _update(learner: Learner, share: Share, where: str) -> Tensor:
-    """One update; the sums of losses and scores, and the number of samples."""
-    batch = learner.split.batch(share.indices).to(learner.fabric.device)
+    """One update; the sums of losses, scores and weights."""
+    trim = trimmable(bare(learner.model))
+    batch = learner.split.batch(share.indices, trim=trim).to(learner.fabric.device)
     outputs, auxiliary = _run(learner, batch)
     losses = learner.task.losses(outputs, batch)
-    minimised = (
-        losses if auxiliary is None else torch.lerp(losses, auxiliary.to(losses.dtype), learner.auxiliary_weight)
-    )
+    minimised = losses
+    if auxiliary is not None:
+        # It is a mean over a sample's steps, and weighs as much as what the task sums over them.
+        weights = learner.task.weights(batch.targets, batch.lengths)
+        minimised = torch.lerp(losses, (weights * auxiliary).to(losses.dtype), learner.auxiliary_weight)
     # Processes average their gradients: weighted so, that average is the gradient of the mean over the whole batch.
-    loss = minimised.sum() * (share.weight * learner.fabric.world_size / share.total)
+    loss = minimised.sum() * (share.weight * learner.fabric.world_size / _total_weight(learner, share))
     if not loss.isfinite():
         raise NonFiniteError(f"The loss is {loss.item()} at {where}. {_explain(learner, batch)}")
     learner.optimiser.zero_grad()
     learner.fabric.backward(loss)
     _clip(learner, where)
     learner.optimiser.step()
-    sums = torch.stack(
-        [losses.detach().sum(), learner.task.scores(outputs, batch).sum(), losses.new_tensor(len(losses))]
-    )
-    return share.weight * sums
+    return share.weight * sums_over(learner.task, losses, outputs, batch)
+
+
+def _total_weight(learner: Learner, share: Share) -> float:
+    """What the losses of the whole batch, over all processes, are divided by; 1 where nothing counts."""
+    targets, lengths = learner.split.targets[share.batch], learner.split.lengths
+    weights = learner.task.weights(targets, None if lengths is None else lengths[share.batch])
+    return float(weights.sum()) or 1.0
 
 
 def _run(learner: Learner, batch: Batch) -> tuple[Tensor, Tensor | None]:
@@ -176,7 +187,7 @@ def _seed_epoch(learner: Learner, epoch: int) -> Tensor:
     """
     torch.manual_seed(_mix(learner.seed, epoch, learner.fabric.global_rank))
     generator = torch.Generator().manual_seed(_mix(learner.seed, epoch))
-    return torch.randperm(len(learner.split), generator=generator)
+    return shuffled(learner.split, learner.batch_size, generator, bucket=learner.bucket)
 
 
 def _mix(*parts: int) -> int:

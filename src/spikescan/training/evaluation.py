@@ -7,16 +7,27 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from spikescan.data import Split
+from spikescan.data import Batch, Split
 from spikescan.tasks import Task
 from spikescan.training.measure import NeuronMeter, measure
+from spikescan.training.order import by_length
 
-__all__ = ["Evaluation", "Share", "bare", "evaluate", "over_processes", "shares"]
+__all__ = [
+    "Evaluation",
+    "Share",
+    "bare",
+    "evaluate",
+    "means",
+    "over_processes",
+    "shares",
+    "sums_over",
+    "trimmable",
+]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Means over the samples of a split."""
+    """Over a split: means over its samples, or over their scored steps where targets are a step."""
 
     samples: int
     loss: float
@@ -32,15 +43,15 @@ class Share:
     indices: Tensor
     weight: float
     """1; or 0 for a process that found no sample left and runs one idly, since all must take part in every exchange."""
-    total: int
-    """Samples in the whole batch, over all processes."""
+    batch: Tensor
+    """The indices of the whole batch, over all processes."""
 
 
 def shares(order: Tensor, batch_size: int, rank: int, world_size: int) -> Iterator[Share]:
     """Cut `order` into batches and take this process's part of each."""
     for batch in torch.split(order, batch_size):
         mine = batch[rank::world_size]
-        yield Share(mine if len(mine) else batch[:1], float(len(mine) > 0), len(batch))
+        yield Share(mine if len(mine) else batch[:1], float(len(mine) > 0), batch)
 
 
 def bare(model: nn.Module) -> nn.Module:
@@ -68,16 +79,35 @@ def evaluate(fabric: Fabric, model: nn.Module, task: Task, split: Split, batch_s
         batch_size: samples at once, over all processes together; it does not change the result.
     """
     meter = NeuronMeter()
-    sums = torch.zeros(2, device=fabric.device)
-    was_training = bare(model).training  # what fabric wraps around the network starts in training mode
+    sums = torch.zeros(3, device=fabric.device)
+    network = bare(model)
+    was_training = network.training  # what fabric wraps around the network starts in training mode
     model.eval()
-    with torch.no_grad(), measure(bare(model), meter):
-        for share in shares(torch.arange(len(split)), batch_size, fabric.global_rank, fabric.world_size):
+    with torch.no_grad(), measure(network, meter):
+        for share in shares(by_length(split), batch_size, fabric.global_rank, fabric.world_size):
             meter.weight = share.weight
-            batch = split.batch(share.indices).to(fabric.device)
+            batch = split.batch(share.indices, trim=trimmable(network)).to(fabric.device)
             outputs, _ = model(batch.inputs, None, batch.lengths)
-            sums += share.weight * torch.stack([task.losses(outputs, batch).sum(), task.scores(outputs, batch).sum()])
+            sums += share.weight * sums_over(task, task.losses(outputs, batch), outputs, batch)
     model.train(was_training)
-    loss, score = (total / len(split) for total in over_processes(fabric, sums).tolist())
+    loss, score = means(task, over_processes(fabric, sums), task.reference(split))
     rates = meter.rates(over_processes(fabric, meter.totals(fabric.device)))
     return Evaluation(len(split), loss, score, rates)
+
+
+def sums_over(task: Task, losses: Tensor, outputs: Tensor, batch: Batch) -> Tensor:
+    """Over a batch, the sums ``[3]`` of losses, scores and weights."""
+    weights = task.weights(batch.targets, batch.lengths)
+    return torch.stack([losses.detach().sum(), task.scores(outputs, batch).sum(), weights.sum()]).float()
+
+
+def means(task: Task, sums: Tensor, reference: float) -> tuple[float, float]:
+    """Loss and score from the sums over any batches; 0 is divided by 1, where nothing counts."""
+    losses, scores, weights = sums.tolist()
+    weights = weights or 1.0
+    return losses / weights, task.score(scores / weights, reference)
+
+
+def trimmable(network: nn.Module) -> bool:
+    """Whether batches may be cut to their longest sample: not for neurons that are bound to a number of time steps."""
+    return not getattr(network, "length_bound", True)

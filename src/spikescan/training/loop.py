@@ -16,6 +16,7 @@ from spikescan.training.build import (
     build_optimiser,
     build_schedule,
     build_task,
+    settle,
     shape_for,
 )
 from spikescan.training.checkpoint import Index, load_training_state, load_weights, read_index, save_checkpoint
@@ -46,7 +47,9 @@ def train(experiment: Experiment, folder: Path, *, resume: bool = False) -> Iter
         CheckpointError: the run in `folder` is damaged or of another network.
         NonFiniteError: a loss or a gradient became NaN or infinite; the message names the layer and the time step.
     """
-    dataset, task = build_dataset(experiment), build_task(experiment)
+    dataset = build_dataset(experiment)
+    experiment = settle(experiment, dataset)
+    task = build_task(experiment)
     shape = shape_for(dataset, task)
     network = build_model(experiment, shape)
     plain_optimiser = build_optimiser(experiment, network)
@@ -68,7 +71,7 @@ def train(experiment: Experiment, folder: Path, *, resume: bool = False) -> Iter
         fabric.strategy.precision.load_state_dict(saved["precision"])
     rows = [row for row in read_metrics(folder / "metrics.csv") if row["epoch"] <= index.epoch]
     if fabric.is_global_zero:
-        start_folder(folder, experiment)
+        start_folder(folder, experiment, dataset.scaling)
 
     learner = Learner(
         fabric,
@@ -82,12 +85,13 @@ def train(experiment: Experiment, folder: Path, *, resume: bool = False) -> Iter
         epochs=experiment.epochs,
         seed=experiment.seed,
         auxiliary_weight=experiment.auxiliary_weight,
+        bucket=experiment.bucket,
     )
     while index.epoch < experiment.epochs and not _is_stale(index, experiment.patience):
         trained = yield from run_epoch(learner, index.epoch + 1)
         refresh_statistics(network, dataset.train, experiment.batch_size, experiment.seed, fabric.device)
         validated = evaluate(fabric, model, task, dataset.validation, experiment.batch_size)
-        index = _advance(index, learner.steps, validated.score)
+        index = _advance(index, learner.steps, validated.score if task.higher_is_better else -validated.score)
         rows.append(_row(index, task, trained, validated))
         if fabric.is_global_zero:
             write_metrics(folder / "metrics.csv", rows)
@@ -126,7 +130,7 @@ def _is_stale(index: Index, patience: int | None) -> bool:
 
 
 def _advance(index: Index, steps: int, score: float) -> Index:
-    """The index after one more epoch with this validation score."""
+    """The index after one more epoch with this validation score, of which more is better."""
     later = replace(index, epoch=index.epoch + 1, step=index.step + steps)
     # Not `score > best`: a score that is NaN must not keep the first epoch from being the best so far.
     return later if score <= index.best_score else replace(later, best_epoch=later.epoch, best_score=score)

@@ -1,6 +1,6 @@
 """A run folder: what a training run leaves behind, and how it is read back.
 
-``config.yaml``, ``metrics.csv``, ``environment.json`` and ``checkpoint/``.
+``config.yaml``, ``metrics.csv``, ``environment.json``, ``checkpoint/``, and ``scaling.json`` where the inputs were scaled.
 """
 
 import functools
@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from spikescan.data import Dataset
+import torch
+
+from spikescan.data import Dataset, Scaling
 from spikescan.errors import CheckpointError, InputError
 from spikescan.files import write_text
 from spikescan.neurons.base import Temporal
@@ -41,6 +43,8 @@ class Run:
     """All that is known of the checkpoints."""
     metrics: list[dict[str, float]]
     """The rows of ``metrics.csv``."""
+    scaling: Scaling | None = None
+    """What has to be done to an input that the dataset did not make."""
 
     @functools.cached_property
     def dataset(self) -> Dataset:
@@ -67,7 +71,7 @@ def load_run(folder: Path | str, *, last: bool = False) -> Run:
     epoch = index.epoch if last else index.best_epoch
     load_weights(folder / "checkpoint", epoch, model)
     metrics = read_metrics(folder / "metrics.csv")
-    return Run(folder, experiment, build_task(experiment), model.eval(), epoch, index, metrics)
+    return Run(folder, experiment, build_task(experiment), model.eval(), epoch, index, metrics, _read_scaling(folder))
 
 
 def read_experiment(folder: Path) -> Experiment:
@@ -105,11 +109,25 @@ def check_same_experiment(folder: Path, experiment: Experiment) -> None:
         )
 
 
-def start_folder(folder: Path, experiment: Experiment) -> None:
+def start_folder(folder: Path, experiment: Experiment, scaling: Scaling | None = None) -> None:
     """Make or go on with a run folder: write what does not change from epoch to epoch."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "environment.json", json.dumps(describe_environment(), indent=2) + "\n")
+    if scaling is not None:
+        values = {"mean": scaling.mean.tolist(), "deviation": scaling.deviation.tolist()}
+        write_text(folder / "scaling.json", json.dumps(values) + "\n")
     write_text(folder / "config.yaml", to_yaml(experiment))
+
+
+def _read_scaling(folder: Path) -> Scaling | None:
+    path = folder / "scaling.json"
+    if not path.exists():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Scaling(torch.tensor(values["mean"]), torch.tensor(values["deviation"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged ({error!r}).") from error
 
 
 def _decisive(experiment: Experiment) -> dict[str, Any]:

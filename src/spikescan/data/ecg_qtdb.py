@@ -1,0 +1,68 @@
+"""The waves of an electrocardiogram, named step by step."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from spikescan.data.dataset import NOT_SCORED, Dataset, Split
+from spikescan.data.files import find_file, has_file, locate, read_mat, read_npz
+from spikescan.data.splits import AsFloat
+from spikescan.errors import DataError
+
+__all__ = ["ecg_qtdb"]
+
+_ARCHIVE = "ecg_qtdb.npz"
+_EXPECTED = f"The folder holds QTDB_train.mat and QTDB_test.mat, or {_ARCHIVE}."
+
+
+def ecg_qtdb(*, path: str | None = None, validation: int | None = None, unlabelled: bool = False) -> Dataset:
+    """Heart beats of the QT Database as events, and at each of 1,301 steps which of six waves it is (Yin et al., 2021).
+
+    Four channels, two leads with a channel for up and one for down; 618 sequences to train, 141 to test. The classes are
+    P, PQ, QR, RS, ST and TP. Targets ``[N, T]``, -100 where nobody named the wave (8 to 10 % of the steps).
+
+    Args:
+        path: the folder of ``QTDB_train.mat`` and ``QTDB_test.mat`` or of ``ecg_qtdb.npz``; None reads the environment
+            variable ``SPIKESCAN_DATA``, in which a folder ``ecg_qtdb`` is looked into first.
+        validation: how many sequences, the last of those for training, are held out for validation; None a tenth. They
+            are a stretch, since neighbours may be of the same patient.
+        unlabelled: also scores the steps that nobody named, as class 0. The published figures do.
+
+    Raises:
+        DataError: a file is missing or damaged; the message names it and says where to put it.
+    """
+    place = locate("ECG (QTDB)", ("ecg_qtdb",), path, _EXPECTED)
+    (inputs, targets), test = (_read(place, part, unlabelled) for part in ("train", "test"))
+    count = len(inputs) // 10 if validation is None else validation
+    if not 0 < count < len(inputs):
+        raise DataError(f"validation={count} sequences cannot be held out of {len(inputs)} training sequences.")
+    return Dataset(
+        name="ECG (QTDB)",
+        classes=6,
+        train=Split(inputs[:-count], targets[:-count], encode=AsFloat()),
+        validation=Split(inputs[-count:], targets[-count:], encode=AsFloat()),
+        test=Split(*test, encode=AsFloat()),
+    )
+
+
+def _read(place: Path, part: str, unlabelled: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    if place.is_dir() and has_file(place, f"QTDB_{part}.mat"):
+        file = find_file("ECG (QTDB)", place, [f"QTDB_{part}.mat"], _EXPECTED)
+        arrays = read_mat(file, ("x", "y"))
+        # One channel a class; none is set where nobody named the wave, and then the first is the largest.
+        inputs, shares = arrays["x"], arrays["y"]
+        targets, labelled = shares.argmax(-1), shares.any(-1)
+        classes = shares.shape[-1]
+    else:
+        file = find_file("ECG (QTDB)", place, [_ARCHIVE], _EXPECTED)
+        arrays = read_npz(file, [f"{key}_{part}" for key in ("x", "y", "labelled")], _EXPECTED)
+        inputs, targets, labelled = arrays.values()
+        classes = int(targets.max()) + 1
+    if inputs.ndim != 3 or inputs.shape[2] != 4 or targets.shape != inputs.shape[:2] or classes != 6:
+        raise DataError(
+            f"{file}: inputs are {list(inputs.shape)} and there are {classes} classes, expected [N, T, 4] and 6. {_EXPECTED}"
+        )
+    targets = targets.astype(np.int64)
+    scored = targets if unlabelled else np.where(labelled, targets, NOT_SCORED)
+    return torch.from_numpy(inputs.astype(np.int8)), torch.from_numpy(scored)

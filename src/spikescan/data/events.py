@@ -1,0 +1,58 @@
+"""Events of an event camera as frames."""
+
+from typing import Literal
+
+import numpy as np
+
+from spikescan.errors import DataError
+
+__all__ = ["check_events", "frames_of_events"]
+
+
+def frames_of_events(
+    x: np.ndarray,
+    y: np.ndarray,
+    t: np.ndarray,
+    p: np.ndarray,
+    *,
+    height: int,
+    width: int,
+    frames: int | None = 16,
+    window: float | None = None,
+    bin_by: Literal["time", "count"] = "time",
+) -> np.ndarray:
+    """How many events of each polarity fell on each pixel in each frame: float32 ``[T, 2, height, width]``.
+
+    Args:
+        x: column of each event, 0 to width - 1.
+        y: row of each event, 0 to height - 1.
+        t: time of each event, ascending.
+        p: polarity: positive is channel 1, the rest channel 0.
+        height: of the sensor.
+        width: of the sensor.
+        frames: T; the recording is cut into so many frames of equal time or of equally many events. Left out for `window`.
+        window: a frame's length in the unit of t, or in events, instead: T is then what the recording needs.
+        bin_by: time or count.
+    """
+    place = t.astype(np.float64) - t[0] if bin_by == "time" else np.arange(len(t), dtype=np.float64)
+    if window is None:
+        assert frames is not None
+        # The last event falls into the last frame, not at its end.
+        span = place[-1] if bin_by == "time" else float(len(t))
+        steps, index = frames, np.minimum((place * frames / max(span, 1e-300)).astype(np.int64), frames - 1)
+    else:
+        index = (place / window).astype(np.int64)
+        steps = int(index[-1]) + 1
+    cell = ((index * 2 + (p > 0)) * height + y.astype(np.int64)) * width + x.astype(np.int64)
+    counts = np.bincount(cell, minlength=steps * 2 * height * width)
+    return counts.reshape(steps, 2, height, width).astype(np.float32)
+
+
+def check_events(where: str, x: np.ndarray, y: np.ndarray, t: np.ndarray, p: np.ndarray) -> None:
+    """Raise `DataError` unless these are events: as many of each, whole places of at least 0, all finite."""
+    sizes = {name: array.shape for name, array in {"x": x, "y": y, "t": t, "p": p}.items()}
+    if len(set(sizes.values())) > 1 or x.ndim != 1:
+        raise DataError(f"{where}: x, y, t and p are {sizes}, expected one number an event in each: [events].")
+    for name, array in {"x": x, "y": y}.items():
+        if len(array) and (array.min() < 0 or (array != np.floor(array)).any()):
+            raise DataError(f"{where}: {name} of the events must be whole pixels from 0, it starts at {array.min()}.")

@@ -1,0 +1,137 @@
+"""Spoken digits."""
+
+import io
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from spikescan.data.dataset import Dataset, Split
+from spikescan.data.files import find_file, locate, read_bytes, read_npz
+from spikescan.data.splits import AsFloat
+from spikescan.errors import DataError
+
+__all__ = ["fsdd"]
+
+_ARCHIVE = "fsdd.npz"
+_RATE = 8000
+_EXPECTED = (
+    "The folder holds the official folder recordings of files such as 0_jackson_0.wav (or is this folder), or "
+    f"{_ARCHIVE}."
+)
+
+
+@dataclass(frozen=True)
+class _Clip:
+    digit: int
+    speaker: str
+    index: int
+    audio: np.ndarray
+    """int16 ``[samples]``."""
+
+
+def fsdd(
+    *,
+    path: str | None = None,
+    frame: int = 8,
+    longest: int | None = 8000,
+    speaker: str | None = None,
+    validation: int = 5,
+) -> Dataset:
+    """Free Spoken Digit Dataset, 3,000 recordings of ten digits by six speakers at 8 kHz (Jackson et al., 2018).
+
+    The official split: of each digit and speaker, recordings 0 to 4 are the test and 5 to 49 for training; so all
+    speakers are in both.
+
+    Args:
+        path: the folder of ``recordings``, or this folder, or that of ``fsdd.npz``; None reads the environment variable
+            ``SPIKESCAN_DATA``, in which a folder ``free-spoken-digit-dataset`` or ``fsdd`` is looked into first.
+        frame: samples of a time step, which are its channels; the last is filled up with silence.
+        longest: samples at most, what comes later is left out; None keeps all (up to 18,262).
+        speaker: all recordings of this speaker are the test and none of them is for training; None takes the official
+            split.
+        validation: how many recordings of each digit and speaker, the first of those for training, are held out for
+            validation.
+
+    Raises:
+        DataError: a file is missing or damaged; the message names it and says where to put it.
+    """
+    if frame < 1 or (longest is not None and longest < frame):
+        raise DataError(f"frame is {frame} and longest is {longest}, expected at least 1 sample, and one frame.")
+    place = locate("FSDD", ("free-spoken-digit-dataset", "fsdd"), path, _EXPECTED)
+    clips = _read(place)
+    speakers = sorted({clip.speaker for clip in clips})
+    if speaker is not None and speaker not in speakers:
+        raise DataError(f"speaker is {speaker!r}, expected one of {', '.join(speakers)}.")
+    if speaker is None:
+        test = [clip for clip in clips if clip.index < 5]
+        rest, first = [clip for clip in clips if clip.index >= 5], 5
+    else:
+        test = [clip for clip in clips if clip.speaker == speaker]
+        rest, first = [clip for clip in clips if clip.speaker != speaker], 0
+    held = [clip for clip in rest if clip.index < first + validation]
+    train = [clip for clip in rest if clip.index >= first + validation]
+    if not (train and held and test):
+        raise DataError(
+            f"FSDD: {len(train)} recordings to train, {len(held)} for validation, {len(test)} to test, expected some of "
+            f"each. Change validation={validation}, or put all recordings into {place}."
+        )
+    limit = max(len(clip.audio) for clip in clips) if longest is None else longest
+    return Dataset(
+        name="FSDD" if speaker is None else f"FSDD (without {speaker})",
+        classes=10,
+        train=_split(train, frame, limit),
+        validation=_split(held, frame, limit),
+        test=_split(test, frame, limit),
+    )
+
+
+def _split(clips: list[_Clip], frame: int, longest: int) -> Split:
+    steps = -(-longest // frame)
+    audio = np.zeros((len(clips), steps * frame), np.int16)
+    for row, clip in zip(audio, clips, strict=True):
+        row[: min(len(clip.audio), longest)] = clip.audio[:longest]
+    lengths = torch.tensor([-(-min(len(clip.audio), longest) // frame) for clip in clips])
+    targets = torch.tensor([clip.digit for clip in clips])
+    return Split(torch.from_numpy(audio).view(len(clips), steps, frame), targets, lengths, encode=AsFloat(1 << 15))
+
+
+def _read(place: Path) -> list[_Clip]:
+    folder = place / "recordings" if (place / "recordings").is_dir() else place
+    files = sorted(folder.glob("*.wav")) if folder.is_dir() else []
+    return [_read_wave(file) for file in files] if files else _read_archive(place)
+
+
+def _read_wave(path: Path) -> _Clip:
+    try:
+        digit, speaker, index = path.stem.split("_")
+        named = int(digit), speaker, int(index)
+    except ValueError:
+        raise DataError(f"{path}: its name is not DIGIT_SPEAKER_INDEX.wav, such as 0_jackson_0.wav.") from None
+    try:
+        with wave.open(io.BytesIO(read_bytes(path))) as file:
+            kind = file.getnchannels(), file.getsampwidth(), file.getframerate()
+            announced, content = file.getnframes(), file.readframes(file.getnframes())
+    except (wave.Error, EOFError) as error:
+        raise DataError(f"{path} is no .wav file, or a damaged one ({error}). Fetch it again.") from error
+    if kind != (1, 2, _RATE):
+        raise DataError(
+            f"{path} has {kind[0]} channels of {8 * kind[1]} bits at {kind[2]} Hz, expected 1 of 16 bits at {_RATE} Hz."
+        )
+    if len(content) != 2 * announced or announced == 0:
+        raise DataError(f"{path} is truncated: it announces {announced} samples, it holds {len(content) // 2}.")
+    return _Clip(*named, np.frombuffer(content, "<i2"))
+
+
+def _read_archive(place: Path) -> list[_Clip]:
+    file = find_file("FSDD", place, [_ARCHIVE], _EXPECTED)
+    keys = ("audio", "offsets", "y", "speaker", "speaker_names", "index")
+    audio, offsets, digits, speakers, names, indices = read_npz(file, keys, _EXPECTED).values()
+    if len(offsets) != len(digits) + 1 or offsets[-1] != len(audio):
+        raise DataError(f"{file}: audio, offsets and y do not fit each other. {_EXPECTED}")
+    return [
+        _Clip(int(digit), str(names[speaker]), int(index), audio[start:end])
+        for digit, speaker, index, start, end in zip(digits, speakers, indices, offsets[:-1], offsets[1:], strict=True)
+    ]

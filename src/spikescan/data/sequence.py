@@ -1,0 +1,303 @@
+"""A user's own sequences: arrays, tables or events, of one length or of many."""
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spikescan.data.dataset import NOT_SCORED, Dataset, Scaling, Split
+from spikescan.data.events import check_events, frames_of_events
+from spikescan.data.tables import SPLITS, Arrays, read_arrays
+from spikescan.errors import DataError
+
+__all__ = ["sequence"]
+
+
+@dataclass(frozen=True)
+class _Recordings:
+    """What a file holds: inputs, targets and split of each recording."""
+
+    where: str
+    inputs: list[np.ndarray]
+    """``[T, C, *]`` each."""
+    targets: np.ndarray | list[np.ndarray]
+    """One a recording: ``[N]`` or ``[N, K]``; or a list of ``[T]`` or ``[T, K]``, one a step."""
+    split: np.ndarray | None
+
+
+def sequence(
+    *,
+    path: str | None = None,
+    targets: Literal["classes", "values"] | None = None,
+    normalise: bool = False,
+    validation: float = 0.15,
+    test: float = 0.15,
+    split_seed: int = 0,
+    frames: int = 16,
+    window: float | None = None,
+    bin_by: Literal["time", "count"] = "time",
+    flatten: bool = True,
+) -> Dataset:
+    """Sequences from files of your own: .npz, a folder of .npz, .csv or .parquet; docs/your_data.md says what is in them.
+
+    Args:
+        path: the file or folder.
+        targets: classes or values (real numbers); null takes whole numbers and text for classes, others for values.
+        normalise: bring each channel to mean 0 and deviation 1, measured on the training split; streams of a trained run are
+            brought there too.
+        validation: the share of samples held out for validation, where the file has no split of its own.
+        test: the share of samples held out for the test, likewise.
+        split_seed: decides which.
+        frames: of events: time steps of a recording.
+        window: of events: instead of `frames`, a frame's length in the unit of t, or in events.
+        bin_by: of events: frames of equal time, or of equally many events (count).
+        flatten: of inputs with more axes than channels: all of them become channels, ``[N, T, C * ...]``.
+
+    Raises:
+        DataError: a file is missing, or something in it is not what it should be; the message says what and how to mend it.
+    """
+    if path is None:
+        raise DataError("The data sequence needs your file: --data.path FILE.npz (or .csv, or a folder).")
+    if (window is not None and window <= 0) or frames < 1:
+        raise DataError(f"frames is {frames} and window is {window}, expected at least 1 frame and a window above 0.")
+    place = Path(path).expanduser()
+    binning = _Binning(frames, window, bin_by)
+    parts = [_recordings(where, arrays, binning, targets) for where, arrays in read_arrays(place)]
+    inputs = [np.ascontiguousarray(x, np.float32) for part in parts for x in part.inputs]
+    inputs = [x.reshape(len(x), -1) for x in inputs] if flatten else inputs
+    _check_inputs(str(place), inputs)
+    split = _split(str(place), parts, validation, test, split_seed)
+    y, classes = _targets(str(place), parts, [len(x) for x in inputs], targets)
+    scaling = _scaling([x for x, part in zip(inputs, split, strict=True) if part == 0]) if normalise else None
+    samples = [torch.from_numpy(x) if scaling is None else scaling(torch.from_numpy(x)) for x in inputs]
+    x = torch.nn.utils.rnn.pad_sequence(samples, batch_first=True)
+    lengths = torch.tensor([len(sample) for sample in samples])
+    varied = int(lengths.min()) < x.shape[1]
+    train, held, tested = (
+        Split(x[part], y[part], lengths[part] if varied else None)
+        for part in (torch.from_numpy(split == index) for index in range(3))
+    )
+    values = y.shape[-1] if classes is None else None
+    return Dataset(place.stem, classes, train, held, tested, values=values, scaling=scaling)
+
+
+@dataclass(frozen=True)
+class _Binning:
+    """How events become frames."""
+
+    frames: int
+    window: float | None
+    by: Literal["time", "count"]
+
+
+def _recordings(where: str, arrays: Arrays, binning: _Binning, kind: str | None) -> _Recordings:
+    """The recordings of one file."""
+    events = {"t", "p"} <= set(arrays)
+    needed = ("x", "y", "t", "p", "offsets", "target") if events else ("x", "y")
+    missing = [name for name in needed if name not in arrays]
+    if missing:
+        held = ", ".join(arrays) or "nothing"
+        raise DataError(
+            f"{where} lacks {', '.join(missing)} (it holds {held}). It needs x and y, and offsets where recordings differ in "
+            f"length; of events x, y, t, p, offsets and target."
+        )
+    x, y = arrays["x"], arrays["target" if events else "y"]
+    if x.dtype.kind not in "fiub":
+        raise DataError(f"{where}: x is {x.dtype}, expected numbers.")
+    bounds = _bounds(where, arrays["offsets"], len(x)) if "offsets" in arrays else None
+    if events:
+        assert bounds is not None
+        inputs = _frames(where, arrays, bounds, binning)
+    elif bounds is not None:
+        inputs = [(x if x.ndim > 1 else x[:, None])[low:high] for low, high in bounds]
+    elif x.ndim < 3:
+        raise DataError(
+            f"{where}: x is {list(x.shape)}, expected [N, T, C]: samples, time steps, channels. For one channel save "
+            f"x[..., None]; for recordings of different lengths x [sum T, C] and offsets [N + 1]."
+        )
+    else:
+        inputs = [sample[:length] for sample, length in zip(x, _lengths(where, arrays, x), strict=True)]
+    if not inputs:
+        raise DataError(f"{where} holds no samples: x is {list(x.shape)}.")
+    return _Recordings(where, inputs, _in_pieces(where, y, bounds, inputs, kind, events), arrays.get("split"))
+
+
+def _bounds(where: str, offsets: np.ndarray, rows: int) -> list[tuple[int, int]]:
+    """Where each recording begins and ends."""
+    if offsets.ndim != 1 or offsets.dtype.kind not in "iu" or len(offsets) < 2:
+        raise DataError(f"{where}: offsets is {offsets.dtype} {list(offsets.shape)}, expected whole numbers [N + 1].")
+    ends = offsets.tolist()
+    pairs = list(itertools.pairwise(ends))
+    for index, (low, high) in enumerate(pairs):
+        if high <= low:
+            state = "is empty" if high == low else "ends before it begins"
+            raise DataError(
+                f"{where}: recording {index} {state}: offsets go from {low} to {high}. They must ascend, as in "
+                f"numpy.concatenate([[0], numpy.cumsum(lengths)]); drop recordings without steps."
+            )
+    if ends[0] != 0 or ends[-1] != rows:
+        raise DataError(f"{where}: offsets run from {ends[0]} to {ends[-1]}, expected 0 to {rows}, the rows of x.")
+    return pairs
+
+
+def _lengths(where: str, arrays: Arrays, x: np.ndarray) -> list[int]:
+    """Of samples that are padded to one length."""
+    n, steps = x.shape[:2]
+    if steps == 0:
+        raise DataError(f"{where}: x is {list(x.shape)}: samples without time steps.")
+    lengths = arrays.get("lengths", np.full(n, steps))
+    if lengths.shape != (n,) or lengths.dtype.kind not in "iu":
+        raise DataError(f"{where}: lengths is {lengths.dtype} {list(lengths.shape)}, expected whole numbers [{n}].")
+    if n and (lengths.min() < 1 or lengths.max() > steps):
+        raise DataError(f"{where}: lengths run from {lengths.min()} to {lengths.max()}, expected 1 to {steps}.")
+    return [int(length) for length in lengths]
+
+
+def _frames(where: str, arrays: Arrays, bounds: list[tuple[int, int]], binning: _Binning) -> list[np.ndarray]:
+    x, y, t, p = (arrays[name] for name in ("x", "y", "t", "p"))
+    check_events(where, x, y, t, p)
+    height, width = (int(side) for side in arrays.get("sensor", np.array([y.max() + 1, x.max() + 1])))
+    if x.max() >= width or y.max() >= height:
+        raise DataError(f"{where}: sensor is {[height, width]}, but events reach row {y.max()} and column {x.max()}.")
+    made = []
+    for index, (low, high) in enumerate(bounds):
+        if (np.diff(t[low:high].astype(np.float64)) < 0).any():
+            raise DataError(f"{where}: the times of recording {index} do not ascend. Sort its events by t.")
+        part = slice(low, high)
+        made.append(
+            frames_of_events(
+                x[part], y[part], t[part], p[part], height=height, width=width,
+                frames=binning.frames, window=binning.window, bin_by=binning.by,
+            )
+        )  # fmt: skip
+    return made
+
+
+def _in_pieces(
+    where: str,
+    y: np.ndarray,
+    bounds: list[tuple[int, int]] | None,
+    inputs: list[np.ndarray],
+    kind: str | None,
+    events: bool,
+) -> np.ndarray | list[np.ndarray]:
+    """The targets as they are, one a recording; or cut into a list, one a step."""
+    n, steps = len(inputs), sum(map(len, inputs))
+    real = _is_real(y, kind)
+    if bounds is not None:
+        if len(y) == n and y.ndim <= 1 + real:
+            return y
+        if len(y) == steps and y.ndim <= 1 + real and not events:
+            return [y[low:high] for low, high in bounds]
+        expected = f"[{n}], one a recording" + ("." if events else f", or [{steps}], one a step.")
+    else:
+        if len(y) == n and y.ndim <= 1 + real:
+            return y
+        longest = max(map(len, inputs))
+        if y.ndim == 2 + real and len(y) == n and y.shape[1] >= longest:
+            return [row[: len(x)] for row, x in zip(y, inputs, strict=True)]
+        expected = f"[{n}], one a sample, or [{n}, {longest}], one a step" + (
+            ", and [..., K] for K numbers." if real else "."
+        )
+    name = "target" if events else "y"
+    raise DataError(f"{where}: {name} is {y.dtype} {list(y.shape)}, expected {expected}")
+
+
+def _is_real(y: np.ndarray, kind: str | None) -> bool:
+    """Whether targets are real numbers, not classes."""
+    return y.dtype.kind == "f" if kind is None else kind == "values"
+
+
+def _targets(where: str, parts: list[_Recordings], lengths: list[int], kind: str | None) -> tuple[Tensor, int | None]:
+    """All targets as `Split` takes them, and the number of classes; None for real numbers."""
+    by_step = isinstance(parts[0].targets, list)
+    if any(isinstance(part.targets, list) != by_step for part in parts):
+        raise DataError(f"{where}: one file has targets a step, another a sample.")
+    y = np.concatenate([row for part in parts for row in part.targets] if by_step else [part.targets for part in parts])
+    classes = None
+    if _is_real(y, kind):
+        y = y.astype(np.float32).reshape(len(y), -1)
+        if not np.isfinite(y).all():
+            bad = int((~np.isfinite(y)).any(1).argmax())
+            raise DataError(
+                f"{where}: {(~np.isfinite(y)).any(1).sum()} targets are NaN or infinite, the first is number {bad}. "
+                f"Drop or repair them."
+            )
+    else:
+        y, classes = _as_classes(where, y)
+    rows = torch.from_numpy(y)
+    if not by_step:
+        return rows, classes
+    padding = torch.nn.utils.rnn.pad_sequence(
+        list(torch.split(rows, lengths)), batch_first=True, padding_value=0.0 if classes is None else NOT_SCORED
+    )
+    return padding, classes
+
+
+def _as_classes(where: str, y: np.ndarray) -> tuple[np.ndarray, int]:
+    """Class numbers, and how many classes there are: one more than the largest number, or the distinct texts."""
+    if y.dtype.kind not in "fiub":
+        names, numbers = np.unique(y.astype(str), return_inverse=True)
+        return numbers.astype(np.int64), len(names)
+    if y.dtype.kind == "f" and (y != np.floor(y)).any():
+        raise DataError(f"{where}: classes must be whole numbers, but a target is {y[y != np.floor(y)][0]}.")
+    numbers = y.astype(np.int64)
+    return numbers, int(max(numbers.max(), 0)) + 1
+
+
+def _split(where: str, parts: list[_Recordings], validation: float, test: float, seed: int) -> np.ndarray:
+    """0, 1 or 2 for each sample: train, validation or test. What the file does not say is drawn."""
+    if not (0.0 < validation < 1.0 and 0.0 < test < 1.0 and validation + test < 1.0):
+        raise DataError(
+            f"validation is {validation} and test {test}, expected shares above 0 that leave some to train on."
+        )
+    counts = [len(part.inputs) for part in parts]
+    split = np.concatenate([_given_split(part, count) for part, count in zip(parts, counts, strict=True)])
+    n, order = len(split), np.random.default_rng(seed).permutation(len(split))
+    for index, share in ((2, test), (1, validation)):
+        if not (split == index).any():
+            drawn = order[split[order] == 0][: max(1, round(share * n))]
+            split[drawn] = index
+    if not (split == 0).any():
+        raise DataError(
+            f"{where}: no sample is left to train on; of {n}, {(split == 1).sum()} validate, {(split == 2).sum()} test."
+        )
+    return split
+
+
+def _given_split(part: _Recordings, count: int) -> np.ndarray:
+    if part.split is None:
+        return np.zeros(count, np.int64)
+    given = part.split
+    known: list[object] = list(SPLITS) if given.dtype.kind in "UO" else [0, 1, 2]
+    if given.shape != (count,) or not set(given.tolist()) <= set(known):
+        raise DataError(
+            f"{part.where}: split is {given.dtype} {list(given.shape)} with {sorted(set(given.ravel().tolist()))[:5]}, "
+            f"expected one of {', '.join(map(str, known))} for each of {count} samples."
+        )
+    return np.array([known.index(value) for value in given.tolist()], np.int64)
+
+
+def _check_inputs(where: str, inputs: list[np.ndarray]) -> None:
+    shapes = {x.shape[1:] for x in inputs}
+    if len(shapes) > 1:
+        raise DataError(f"{where}: the channels of the recordings differ: {sorted(map(list, shapes))}.")
+    for sample, x in enumerate(inputs):
+        bad = ~np.isfinite(x.reshape(len(x), -1)).all(1)
+        if bad.any():
+            raise DataError(
+                f"{where}: sample {sample} is NaN or infinite at time step {int(bad.argmax())} ({bad.sum()} such steps in it). "
+                f"Fill or drop them, with numpy.nan_to_num say."
+            )
+
+
+def _scaling(inputs: list[np.ndarray]) -> Scaling:
+    """Mean and deviation of each channel over all steps; a channel that never changes keeps its deviation."""
+    rows = np.concatenate(inputs).astype(np.float64)
+    deviation = rows.std(0)
+    deviation[deviation == 0.0] = 1.0
+    return Scaling(torch.from_numpy(rows.mean(0)).float(), torch.from_numpy(deviation).float())

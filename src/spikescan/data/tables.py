@@ -1,0 +1,169 @@
+"""Files of a user's own, as arrays: ``.npz``, folders of them, ``.csv`` and ``.parquet``."""
+
+import csv
+import lzma
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from spikescan.errors import DataError
+
+__all__ = ["SPLITS", "Arrays", "read_arrays"]
+
+Arrays = dict[str, np.ndarray]
+SPLITS = ("train", "validation", "test")
+_TABLE = (
+    "A table has a row a step: columns sample, split (may be left out), target or step_target (more of them: target_a, "
+    "target_b, ...), and the features, all other columns."
+)
+
+
+def read_arrays(path: Path) -> list[tuple[str, Arrays]]:
+    """The arrays of each file, with a name for messages.
+
+    A folder with ``train.npz`` gives up to three files, each with a `split` of its own; any other folder of ``.npz`` is read
+    as one recording a file, which becomes one file of ragged recordings.
+
+    Raises:
+        DataError: there is no such file, or it is damaged or of another kind.
+    """
+    if path.is_dir():
+        return _read_folder(path)
+    if not path.is_file():
+        raise DataError(f"There is no file or folder {path}. Give --data.path FILE.npz, a .csv, or a folder of .npz.")
+    readers = {".npz": _read_npz, ".csv": _read_csv, ".parquet": _read_parquet}
+    if path.suffix not in readers:
+        raise DataError(
+            f"{path} ends in {path.suffix or 'nothing'}, expected one of {', '.join(readers)}, or a folder."
+        )
+    return [(str(path), readers[path.suffix](path))]
+
+
+def _read_folder(folder: Path) -> list[tuple[str, Arrays]]:
+    files = sorted(folder.glob("*.npz"))
+    if not files:
+        raise DataError(f"{folder} holds no .npz file. Put train.npz and test.npz there, or one .npz a recording.")
+    if folder / "train.npz" in files:
+        parts = [folder / f"{name}.npz" for name in SPLITS if (folder / f"{name}.npz").is_file()]
+        found = [(str(part), _read_npz(part)) for part in parts]
+        for name, arrays in found:
+            if "split" in arrays:
+                raise DataError(
+                    f"{name} has an array split, but its name says which split it is. Remove one of the two."
+                )
+            count = len(arrays["offsets"]) - 1 if "offsets" in arrays else len(arrays.get("x", ()))
+            arrays["split"] = np.full(count, Path(name).stem)
+        return found
+    recordings = [_read_npz(file) for file in files]
+    for file, arrays in zip(files, recordings, strict=True):
+        if "y" not in arrays or "x" not in arrays or "offsets" in arrays or arrays["x"].ndim not in (1, 2):
+            raise DataError(
+                f"{file} holds {_shapes(arrays)}, expected one recording: x [T, C] and y (a number, or one a step). "
+                f"For whole splits name the files train.npz, validation.npz and test.npz."
+            )
+    lengths = [len(arrays["x"]) for arrays in recordings]
+    steps = all(
+        arrays["y"].ndim and len(arrays["y"]) == length for arrays, length in zip(recordings, lengths, strict=True)
+    )
+    targets = [arrays["y"] if steps else arrays["y"].reshape(1, -1).squeeze(1) if arrays["y"].size == 1 else arrays["y"][None]
+               for arrays in recordings]  # fmt: skip
+    try:
+        joined = {"x": np.concatenate([arrays["x"] for arrays in recordings]), "y": np.concatenate(targets)}
+    except ValueError as error:
+        raise DataError(f"{folder}: the recordings do not fit each other ({error}).") from None
+    return [(str(folder), {**joined, "offsets": np.concatenate([[0], np.cumsum(lengths)])})]
+
+
+def _read_npz(path: Path) -> Arrays:
+    try:
+        # numpy leaves a file that it cannot read open; this one it need not close.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+        raise DataError(
+            f"{path} is no .npz file, a damaged one, or holds Python objects ({error}). Write it with "
+            f"numpy.savez({path.name!r}, x=..., y=...); recordings of different lengths go one after the other, with offsets."
+        ) from error
+
+
+def _read_csv(path: Path) -> Arrays:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            header, *rows = [row for row in csv.reader(file) if row] or [[]]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is no CSV text ({error}).") from error
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise DataError(f"{path}: row {number} has {len(row)} fields, the header has {len(header)}.")
+    return _from_table(path, dict(zip(header, map(np.array, zip(*rows, strict=True)), strict=False)))
+
+
+def _read_parquet(path: Path) -> Arrays:
+    try:
+        import pyarrow.parquet as parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    except ImportError:
+        raise DataError(f"{path} needs a package: pip install pyarrow. A .csv or .npz needs none.") from None
+    table = parquet.read_table(path)
+    return _from_table(path, {name: table[name].to_numpy() for name in table.column_names})
+
+
+def _from_table(path: Path, columns: Mapping[str, np.ndarray]) -> Arrays:
+    """Rows of steps to ragged arrays; a sample's rows may stand anywhere, but in the order of time."""
+    if "sample" not in columns:
+        raise DataError(f"{path} has no column sample (it has {', '.join(columns) or 'none'}). {_TABLE}")
+    _, first, sample = np.unique(columns["sample"], return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))[sample]  # samples in the order in which they appear
+    order = np.argsort(rank, kind="stable")
+    counts = np.bincount(rank)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    starts = offsets[:-1]
+    named = {kind: [n for n in columns if n == kind or n.startswith(f"{kind}_")] for kind in ("target", "step_target")}
+    targets = named["target"] or named["step_target"]
+    features = [name for name in columns if name not in ("sample", "split", "step", *targets)]
+    if not targets or (named["target"] and named["step_target"]) or not features:
+        raise DataError(f"{path} has the columns {', '.join(columns)}. {_TABLE}")
+    y = np.stack([_numbers_or_text(columns[name])[order] for name in targets], axis=1)
+    arrays = {
+        "x": np.stack([_numbers(path, name, columns[name])[order] for name in features], axis=1),
+        "offsets": offsets,
+    }
+    if "step" in columns:
+        step = _numbers(path, "step", columns["step"])[order]
+        falling = (np.diff(step) <= 0) & (np.diff(rank[order]) == 0)
+        if falling.any():
+            name = columns["sample"][order][int(falling.argmax())]
+            raise DataError(f"{path}: the steps of sample {name} do not ascend. Sort the rows by sample and step.")
+    if named["target"]:
+        if (y != y[np.repeat(starts, counts)]).any():
+            raise DataError(f"{path}: a target changes within a sample. Call the column step_target for one a step.")
+        y = y[starts]
+    arrays["y"] = y[:, 0] if len(targets) == 1 else y
+    if "split" in columns:
+        arrays["split"] = _numbers_or_text(columns["split"])[order][starts]
+    return arrays
+
+
+def _numbers(path: Path, name: str, column: np.ndarray) -> np.ndarray:
+    try:
+        return column.astype(np.float32)
+    except ValueError as error:
+        raise DataError(f"{path}: the column {name} holds no numbers ({error}). {_TABLE}") from None
+
+
+def _numbers_or_text(column: np.ndarray) -> np.ndarray:
+    """Text as whole numbers where all of it is, as numbers where all of it is, else as it stands."""
+    for kind in (np.int64, np.float32):
+        if column.dtype.kind not in "UO":
+            break
+        try:
+            return column.astype(kind)
+        except (ValueError, TypeError):
+            continue
+    return column
+
+
+def _shapes(arrays: Arrays) -> str:
+    return ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items()) or "nothing"

@@ -1,0 +1,296 @@
+"""A user's own files: what is read from each form, and what is refused with which words."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from spikescan.data import sequence
+from spikescan.data.events import frames_of_events
+from spikescan.errors import DataError
+
+LENGTHS = [3, 5, 2, 4, 4, 1, 2, 3, 5, 4]
+N, TOTAL = len(LENGTHS), sum(LENGTHS)
+OFFSETS = np.concatenate([[0], np.cumsum(LENGTHS)])
+SPLIT = np.array([0, 0, 1, 0, 2, 0, 0, 1, 2, 0])
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(TOTAL, 2)).astype(np.float32)
+
+
+def save(tmp_path, **arrays) -> str:
+    path = tmp_path / "own.npz"
+    np.savez(path, **arrays)
+    return str(path)
+
+
+def samples(split):
+    """Inputs and targets of a split without padding."""
+    steps = split.inputs.shape[1]
+    lengths = [steps] * len(split) if split.lengths is None else split.lengths.tolist()
+    y = (
+        [target[:n] for target, n in zip(split.targets, lengths, strict=True)]
+        if split.has_step_targets
+        else split.targets
+    )
+    return [x[:n].numpy() for x, n in zip(split.inputs, lengths, strict=True)], [row.numpy() for row in y]
+
+
+def ragged(index: int) -> np.ndarray:
+    return X[OFFSETS[index] : OFFSETS[index + 1]]
+
+
+@pytest.mark.parametrize("names", [False, True])
+def test_ragged_recordings_with_a_split_of_their_own(tmp_path, names):
+    split = np.array(["train", "validation", "test"])[SPLIT] if names else SPLIT
+    dataset = sequence(path=save(tmp_path, x=X, offsets=OFFSETS, y=np.arange(N) % 3, split=split))
+    assert (dataset.classes, dataset.values, dataset.has_step_targets) == (3, None, False)
+    for number, part in enumerate((dataset.train, dataset.validation, dataset.test)):
+        members = np.flatnonzero(number == SPLIT)
+        inputs, targets = samples(part)
+        assert [int(y) for y in targets] == [i % 3 for i in members]
+        for x, member in zip(inputs, members, strict=True):
+            np.testing.assert_array_equal(x, ragged(member))
+    padding = torch.arange(5) >= dataset.train.lengths.unsqueeze(1)
+    assert not dataset.train.inputs[padding].any()
+
+
+@pytest.mark.parametrize(
+    ("y", "options", "classes", "values"),
+    [
+        (np.arange(TOTAL) % 4, {}, 4, None),
+        (np.array(["b", "a"])[np.arange(TOTAL) % 2], {}, 2, None),
+        (np.arange(TOTAL) % 2 == 0, {}, 2, None),
+        ((np.arange(TOTAL) % 4).astype(np.float32), {"targets": "classes"}, 4, None),
+        (np.arange(TOTAL, dtype=np.float64), {}, None, 1),
+        (np.arange(TOTAL), {"targets": "values"}, None, 1),
+        (np.arange(3 * TOTAL, dtype=np.float32).reshape(-1, 3), {}, None, 3),
+    ],
+)
+def test_targets_a_step_of_ragged_recordings(tmp_path, y, options, classes, values):
+    dataset = sequence(path=save(tmp_path, x=X, offsets=OFFSETS, y=y, split=SPLIT), **options)
+    assert (dataset.classes, dataset.values, dataset.has_step_targets) == (classes, values, True)
+    _, targets = samples(dataset.train)
+    for found, member in zip(targets, np.flatnonzero(SPLIT == 0), strict=True):
+        expected = y[OFFSETS[member] : OFFSETS[member + 1]]
+        if y.dtype.kind == "U":
+            expected = expected == "b"
+        np.testing.assert_array_equal(found.reshape(expected.shape), expected)
+    if classes is not None:
+        assert (dataset.train.targets[torch.arange(5) >= dataset.train.lengths.unsqueeze(1)] == -100).all()
+
+
+@pytest.mark.parametrize(
+    ("y", "has_step_targets", "values"),
+    [
+        (np.zeros(N, np.int64), False, None),
+        (np.zeros((N, 6), np.int64), True, None),
+        (np.zeros(N), False, 1),
+        (np.zeros((N, 6)), False, 6),
+        (np.zeros((N, 6, 2)), True, 2),
+    ],
+)
+def test_samples_of_one_length(tmp_path, y, has_step_targets, values):
+    x = RANDOM.normal(size=(N, 6, 2, 3))
+    dataset = sequence(path=save(tmp_path, x=x, y=y))
+    assert dataset.train.lengths is None
+    assert (dataset.channels, dataset.time_steps) == (6, 6)
+    assert (dataset.has_step_targets, dataset.values) == (has_step_targets, values)
+    assert sequence(path=save(tmp_path, x=x, y=y), flatten=False).train.inputs.shape[2:] == (2, 3)
+    padded = sequence(path=save(tmp_path, x=x, y=y, lengths=np.array([6, 5] * 5)))
+    assert set(padded.train.lengths.tolist()) <= {5, 6}
+
+
+def test_a_split_that_is_not_given_is_drawn_from_a_seed(tmp_path):
+    x = np.arange(40.0).reshape(40, 1, 1)
+    path = save(tmp_path, x=x, y=np.zeros(40, np.int64))
+    first, again, other = (sequence(path=path, split_seed=seed) for seed in (0, 0, 1))
+    parts = [split.inputs.flatten().tolist() for split in (first.train, first.validation, first.test)]
+    assert [len(part) for part in parts] == [28, 6, 6]
+    assert sorted(itertools.chain(*parts)) == list(range(40))
+    assert torch.equal(first.test.inputs, again.test.inputs)
+    assert not torch.equal(first.test.inputs, other.test.inputs)
+
+
+def test_normalisation_is_measured_on_the_training_steps_alone(tmp_path):
+    x = X * np.float32([3.0, 1.0]) + np.float32([10.0, 0.0])
+    x[:, 1] = 7.0  # never changes
+    dataset = sequence(path=save(tmp_path, x=x, offsets=OFFSETS, y=np.zeros(N, int), split=SPLIT), normalise=True)
+    steps = np.concatenate(samples(dataset.train)[0])
+    np.testing.assert_allclose(steps.mean(0), 0.0, atol=1e-5)
+    np.testing.assert_allclose(steps.std(0), [1.0, 0.0], atol=1e-5)
+    original = torch.from_numpy(x[OFFSETS[4] : OFFSETS[5]])
+    np.testing.assert_array_equal(samples(dataset.test)[0][0], dataset.scaling(original).numpy())
+    assert not dataset.train.inputs[torch.arange(5) >= dataset.train.lengths.unsqueeze(1)].any()
+
+
+def test_a_folder_of_splits(tmp_path):
+    for name, value, count in (("train", 1.0, 10), ("test", 2.0, 3)):
+        np.savez(tmp_path / f"{name}.npz", x=np.full((count, 4, 1), value), y=np.zeros(count, int))
+    dataset = sequence(path=str(tmp_path))
+    assert [len(split) for split in (dataset.train, dataset.validation, dataset.test)] == [8, 2, 3]
+    assert (dataset.test.inputs == 2.0).all()
+    assert (dataset.validation.inputs == 1.0).all()
+
+
+@pytest.mark.parametrize("y", ["class", "step", "row"])
+def test_a_folder_of_recordings(tmp_path, y):
+    for index, length in enumerate(LENGTHS):
+        target = {"class": np.array(index % 2), "step": np.full(length, index % 2), "row": np.array([1.0, 2.0, 3.0])}[y]
+        if y == "row" and length == 3:
+            length = 4  # a row as long as the recording would be one number a step in all of them
+        np.savez(tmp_path / f"{index:02d}.npz", x=np.full((length, 2), float(index)), y=target)
+    dataset = sequence(path=str(tmp_path))
+    assert (dataset.classes, dataset.values) == ((None, 3) if y == "row" else (2, None))
+    assert dataset.has_step_targets is (y == "step")
+    for x, target in zip(*samples(dataset.train), strict=True):
+        assert (x == x[0, 0]).all()
+        if y != "row":
+            assert (target == x[0, 0] % 2).all()
+
+
+CSV = """sample,split,step,pressure,flow,{target}
+b,train,0,1.0,2,{0}
+b,train,1,1.5,3,{1}
+a,validation,0,4,5,{2}
+c,test,0,6,7,{3}
+c,test,3,8,9,{3}
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "values", "classes", "train"),
+    [
+        ("target", ("up", "up", "down", "up"), 2, [[1]]),
+        ("target", (2, 2, 0, 1), 3, [[2]]),
+        ("target", (0.5, 0.5, 1.5, 2.5), None, [[0.5]]),
+        ("step_target", (0, 1, 1, 0), 2, [[0, 1]]),
+        ("step_target_x", (0.5, 1.5, 1, 0), None, [[0.5, 1.5]]),
+    ],
+)
+def test_a_table(tmp_path, target, values, classes, train):
+    path = tmp_path / "own.csv"
+    path.write_text(CSV.format(*values, target=target))
+    dataset = sequence(path=str(path))
+    assert dataset.classes == classes
+    inputs, targets = samples(dataset.train)
+    np.testing.assert_array_equal(inputs[0], [[1.0, 2.0], [1.5, 3.0]])
+    assert [np.ravel(row).tolist() for row in targets] == train
+    assert samples(dataset.test)[0][0].shape == (2, 2)
+
+
+@pytest.mark.parametrize("bin_by", ["time", "count"])
+@pytest.mark.parametrize("window", [None, 3.0])
+def test_events_become_frames(bin_by, window):
+    """Counted one by one."""
+    n, height, width, frames = 50, 3, 4, 5
+    x, y, p = RANDOM.integers(width, size=n), RANDOM.integers(height, size=n), RANDOM.integers(2, size=n)
+    t = np.sort(RANDOM.integers(100, 120, size=n))
+    found = frames_of_events(x, y, t, p, height=height, width=width, frames=frames, window=window, bin_by=bin_by)
+    expected = np.zeros_like(found)
+    for index in range(n):
+        place = t[index] - t[0] if bin_by == "time" else index
+        whole = t[-1] - t[0] if bin_by == "time" else n
+        frame = int(place // window) if window else min(int(place * frames / whole), frames - 1)
+        expected[frame, p[index], y[index], x[index]] += 1
+    np.testing.assert_array_equal(found, expected)
+    assert found.sum() == n
+    assert window is not None or len(found) == frames
+
+
+def events(**changes):
+    offsets = np.arange(0, 101, 10)
+    arrays = {
+        "x": RANDOM.integers(4, size=100),
+        "y": RANDOM.integers(3, size=100),
+        "t": np.tile(np.arange(10), 10),
+        "p": RANDOM.choice([-1, 1], size=100),
+        "offsets": offsets,
+        "target": np.arange(10) % 2,
+    }
+    return arrays | changes
+
+
+def test_a_file_of_events(tmp_path):
+    dataset = sequence(path=save(tmp_path, **events(sensor=np.array([5, 6]))), frames=4)
+    assert dataset.train.inputs.shape == (6, 4, 2 * 5 * 6)
+    assert dataset.train.inputs.sum() == 60
+    ragged = sequence(path=save(tmp_path, **events(t=np.sort(RANDOM.integers(0, 50, (10, 10))).ravel())), window=5.0)
+    assert ragged.train.lengths is not None
+
+
+Y = np.zeros(N, int)
+NAN = X.copy()
+NAN[OFFSETS[3] + 1, 1] = np.nan
+WRONG = [
+    ({"x": X}, "lacks y .*it holds x.*offsets where recordings differ"),
+    ({"x": X, "y": Y}, r"x is \[33, 2\], expected \[N, T, C\].* x\[\.\.\., None\].*offsets"),
+    ({"x": X, "y": Y, "offsets": OFFSETS[:-1]}, r"offsets run from 0 to 29, expected 0 to 33"),
+    ({"x": X, "y": Y, "offsets": OFFSETS[::-1]}, "recording 0 ends before it begins.*must ascend"),
+    ({"x": X, "y": Y, "offsets": np.insert(OFFSETS, 2, OFFSETS[2])}, "recording 2 is empty|recording 1 is empty"),
+    ({"x": X, "y": Y, "offsets": OFFSETS.astype(float)}, "offsets is float64"),
+    ({"x": X, "y": Y[:-1], "offsets": OFFSETS}, r"y is int64 \[9\], expected \[10\], one a recording, or \[33\]"),
+    ({"x": NAN, "y": Y, "offsets": OFFSETS}, "sample 3 is NaN or infinite at time step 1.*nan_to_num"),
+    ({"x": X, "y": Y - 5, "offsets": OFFSETS}, "a target is -5, expected a class"),
+    ({"x": X, "y": np.full(N, np.nan), "offsets": OFFSETS}, "10 targets are NaN"),
+    ({"x": X, "y": Y, "offsets": OFFSETS, "split": SPLIT + 1}, "split is int64.*expected one of 0, 1, 2"),
+    ({"x": X, "y": Y, "offsets": OFFSETS, "split": Y + 2}, "no sample is left to train on"),
+    ({"x": X.astype(str), "y": Y, "offsets": OFFSETS}, "x is <U.*expected numbers"),
+    ({"x": np.zeros((0, 4, 1)), "y": Y[:0]}, "holds no samples"),
+    ({"x": np.zeros((10, 0, 1)), "y": Y}, "samples without time steps"),
+    ({"x": np.zeros((10, 4, 1)), "y": np.zeros((10, 3), int)}, r"y is int64 \[10, 3\], expected \[10\].*\[10, 4\]"),
+    ({"x": np.zeros((10, 4, 1)), "y": Y, "lengths": Y}, "lengths run from 0 to 0, expected 1 to 4"),
+    (events(t=np.arange(100)[::-1]), "times of recording 0 do not ascend. Sort"),
+    (events(p=np.zeros(3)), r"x, y, t and p are"),
+    (events(x=np.full(100, 0.5)), "x of the events must be whole pixels"),
+    (events(sensor=np.array([2, 2])), r"sensor is \[2, 2\], but events reach"),
+    (events(target=np.zeros(100, int)), r"target is int64 \[100\], expected \[10\], one a recording\."),
+]
+
+
+@pytest.mark.parametrize(("arrays", "message"), WRONG)
+def test_what_does_not_fit_is_named(tmp_path, arrays, message):
+    with pytest.raises(DataError, match=message):
+        sequence(path=save(tmp_path, **arrays))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n", "no column sample.*A table has a row a step"),
+        ("sample,a\n1,2\n", "has the columns sample, a"),
+        ("sample,a,target\n1,2\n", "row 2 has 2 fields, the header has 3"),
+        ("sample,a,target\n1,x,0\n", "the column a holds no numbers"),
+        ("sample,a,target\n1,2,0\n1,2,1\n", "a target changes within a sample.*step_target"),
+        ("sample,step,a,target\n1,1,2,0\n1,0,2,0\n", "steps of sample 1 do not ascend"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(tmp_path, text, message):
+    (tmp_path / "own.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        sequence(path=str(tmp_path / "own.csv"))
+
+
+def test_files_that_are_none_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"needs your file: --data\.path"):
+        sequence()
+    with pytest.raises(DataError, match="There is no file or folder"):
+        sequence(path=str(tmp_path / "missing.npz"))
+    with pytest.raises(DataError, match=r"holds no \.npz file"):
+        sequence(path=str(tmp_path))
+    (tmp_path / "own.npz").write_text("no archive")
+    with pytest.raises(DataError, match=r"numpy\.savez"):
+        sequence(path=str(tmp_path / "own.npz"))
+    (tmp_path / "own.txt").write_text("")
+    with pytest.raises(DataError, match=r"ends in \.txt, expected one of \.npz, \.csv, \.parquet"):
+        sequence(path=str(tmp_path / "own.txt"))
+
+
+def test_a_parquet_file_says_which_package_it_needs(tmp_path, monkeypatch):
+    import sys
+
+    (tmp_path / "own.parquet").write_text("")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(DataError, match="pip install pyarrow"):
+        sequence(path=str(tmp_path / "own.parquet"))

@@ -1,0 +1,188 @@
+"""Electrocardiograms and spoken digits from tiny files in their official formats."""
+
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from spikescan.data import ecg_qtdb, fsdd
+from spikescan.errors import DataError
+
+# Electrocardiogram
+
+
+def beats(sequences: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Events ``[N, 30, 4]`` and one-hot classes ``[N, 30, 6]``, none set in the last 5 steps."""
+    random = np.random.default_rng(seed)
+    classes = np.zeros((sequences, 30, 6), np.uint8)
+    classes[np.arange(sequences)[:, None], np.arange(25), random.integers(0, 6, (sequences, 25))] = 1
+    classes[0, :6] = np.eye(6)
+    return random.integers(-1, 2, (sequences, 30, 4), dtype=np.int16), classes
+
+
+def write_ecg(folder: Path) -> Path:
+    savemat = pytest.importorskip("scipy.io").savemat
+    for part, sequences in (("train", 20), ("test", 6)):
+        x, y = beats(sequences, seed=sequences)
+        savemat(folder / f"QTDB_{part}.mat", {"x": x, "y": y, "t": np.zeros((sequences, 30))})
+    return folder
+
+
+def test_beats_from_the_official_files_and_from_an_archive(tmp_path):
+    (tmp_path / "mat").mkdir()
+    arrays = {}
+    for part, sequences in (("train", 20), ("test", 6)):
+        x, y = beats(sequences, seed=sequences)
+        arrays |= {f"x_{part}": x, f"y_{part}": y.argmax(-1).astype(np.uint8), f"labelled_{part}": y.any(-1)}
+    np.savez(tmp_path / "ecg_qtdb.npz", **arrays)
+    official, archive = ecg_qtdb(path=str(write_ecg(tmp_path / "mat"))), ecg_qtdb(path=str(tmp_path))
+    for name in ("train", "validation", "test"):
+        assert torch.equal(getattr(official, name).inputs, getattr(archive, name).inputs)
+        assert torch.equal(getattr(official, name).targets, getattr(archive, name).targets)
+    assert [len(split) for split in (archive.train, archive.validation, archive.test)] == [18, 2, 6]
+    assert torch.equal(archive.validation.inputs, torch.from_numpy(arrays["x_train"][-2:].astype(np.int8)))
+    batch = archive.test.batch(slice(0, 3))
+    assert batch.inputs.shape == (30, 3, 4)
+    assert batch.inputs.dtype == torch.float32
+    assert batch.targets[0, :6].tolist() == list(range(6))
+    assert (batch.targets[:, 25:] == -100).all()
+    assert (batch.targets[:, :25] >= 0).all()
+    everything = ecg_qtdb(path=str(tmp_path), unlabelled=True).test.targets
+    assert (everything[:, 25:] == 0).all()
+
+
+def test_a_damaged_mat_file_is_refused(tmp_path):
+    path = write_ecg(tmp_path) / "QTDB_test.mat"
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(DataError, match=r"QTDB_test.mat is no MATLAB 5 file, or a damaged one"):
+        ecg_qtdb(path=str(tmp_path))
+    path.unlink()
+    with pytest.raises(DataError, match=r"has no ecg_qtdb.npz .*QTDB_train.mat and QTDB_test.mat"):
+        ecg_qtdb(path=str(tmp_path))
+
+
+def test_another_mat_file_is_refused(tmp_path):
+    savemat = pytest.importorskip("scipy.io").savemat
+    x, y = beats(4, seed=0)
+    savemat(write_ecg(tmp_path) / "QTDB_train.mat", {"x": x[..., :3], "y": y})
+    with pytest.raises(DataError, match=r"inputs are \[4, 30, 3\] and there are 6 classes, expected \[N, T, 4\] and 6"):
+        ecg_qtdb(path=str(tmp_path))
+    savemat(tmp_path / "QTDB_train.mat", {"x": x})
+    with pytest.raises(DataError, match="lacks an array: y"):
+        ecg_qtdb(path=str(tmp_path))
+    write_ecg(tmp_path)
+    with pytest.raises(DataError, match="validation=20 sequences cannot be held out of 20"):
+        ecg_qtdb(path=str(tmp_path), validation=20)
+
+
+# Spoken digits
+
+SPEAKERS = ("george", "theo")
+
+
+def audio(digit: int, speaker: str, index: int) -> np.ndarray:
+    """Of 40 to 72 samples; the first tells which recording it is."""
+    samples = np.random.default_rng(digit).integers(-32768, 32768, 40 + index + 5 * digit % 30).astype("<i2")
+    samples[0] = 100 * digit + 50 * SPEAKERS.index(speaker) + index
+    return samples
+
+
+def write_wave(path: Path, samples: np.ndarray, rate: int = 8000) -> None:
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(samples.tobytes())
+
+
+@pytest.fixture
+def digits(tmp_path) -> Path:
+    """Of 10 digits and 2 speakers, recordings 0 to 7."""
+    (tmp_path / "recordings").mkdir()
+    for digit in range(10):
+        for speaker in SPEAKERS:
+            for index in range(8):
+                name = f"{digit}_{speaker}_{index}.wav"
+                write_wave(tmp_path / "recordings" / name, audio(digit, speaker, index))
+    return tmp_path
+
+
+def test_the_official_split_of_the_digits(digits):
+    data = fsdd(path=str(digits), validation=1, frame=8, longest=64)
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [40, 20, 100]
+    marks = (data.test.inputs[:, 0, 0].long() % 50).unique().tolist()
+    assert marks == [0, 1, 2, 3, 4]
+    assert (data.validation.inputs[:, 0, 0].long() % 50).unique().tolist() == [5]
+    assert torch.equal(data.train.inputs[:, 0, 0].long() // 100, data.train.targets)
+
+
+def test_frames_hold_the_audio_and_lengths_count_them(digits):
+    data = fsdd(path=str(digits), validation=1, frame=8, longest=None)
+    assert data.test.inputs.dtype == torch.int16
+    assert data.test.inputs.shape == (100, 9, 8)
+    samples = audio(3, "theo", 2)
+    (index,) = (data.test.inputs[:, 0, 0] == samples[0]).nonzero().flatten().tolist()
+    frames = data.test.batch(slice(index, index + 1))
+    assert torch.equal(frames.inputs[:, 0].flatten()[: len(samples)] * 32768, torch.tensor(samples.astype(np.float32)))
+    assert (frames.inputs[:, 0].flatten()[len(samples) :] == 0).all()
+    assert frames.lengths.tolist() == [-(-len(samples) // 8)]
+    cut = fsdd(path=str(digits), validation=1, frame=8, longest=41).test
+    assert cut.inputs.shape == (100, 6, 8)
+    assert (cut.inputs[:, 5, 1:] == 0).all()
+
+
+def test_a_speaker_is_left_out(digits):
+    data = fsdd(path=str(digits), speaker="theo", validation=2)
+    assert data.name == "FSDD (without theo)"
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [60, 20, 80]
+    assert (data.test.inputs[:, 0, 0].long() % 100 >= 50).all()
+    for split in (data.train, data.validation):
+        assert (split.inputs[:, 0, 0].long() % 100 < 50).all()
+    with pytest.raises(DataError, match="speaker is 'leo', expected one of george, theo"):
+        fsdd(path=str(digits), speaker="leo")
+
+
+def test_an_archive_holds_the_same(digits, tmp_path):
+    named = [(digit, speaker, index) for digit in range(10) for speaker in SPEAKERS for index in range(8)]
+    clips = [audio(*each) for each in named]
+    (tmp_path / "npz").mkdir()
+    np.savez(
+        tmp_path / "npz" / "fsdd.npz",
+        audio=np.concatenate(clips),
+        offsets=np.cumsum([0, *map(len, clips)]),
+        y=np.array([digit for digit, _, _ in named]),
+        speaker=np.array([SPEAKERS.index(speaker) for _, speaker, _ in named]),
+        speaker_names=np.array(SPEAKERS),
+        index=np.array([index for _, _, index in named]),
+    )
+    for name in ("train", "validation", "test"):
+        one, two = (getattr(fsdd(path=str(place), validation=1), name) for place in (digits, tmp_path / "npz"))
+        assert sorted(one.inputs.flatten(1).tolist()) == sorted(two.inputs.flatten(1).tolist())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-10]), "truncated: it announces"),
+        (lambda path: path.write_bytes(path.read_bytes()[:20]), "no .wav file, or a damaged one"),
+        (lambda path: path.write_bytes(b"RIFX" + path.read_bytes()[4:]), "no .wav file, or a damaged one"),
+        (lambda path: write_wave(path, audio(0, "theo", 0), rate=16000), "1 channels of 16 bits at 16000 Hz"),
+        (lambda path: write_wave(path, audio(0, "theo", 0)[:0]), "truncated: it announces 0 samples"),
+        (lambda path: path.rename(path.with_name("zero.wav")), "its name is not DIGIT_SPEAKER_INDEX.wav"),
+    ],
+)
+def test_a_damaged_recording_is_refused(digits, change, message):
+    change(digits / "recordings" / "0_theo_0.wav")
+    with pytest.raises(DataError, match=message):
+        fsdd(path=str(digits), validation=1)
+
+
+def test_missing_recordings_are_named(digits, tmp_path):
+    with pytest.raises(DataError, match=r"has no fsdd.npz .*0_jackson_0.wav"):
+        fsdd(path=str(Path(__file__).parent))
+    with pytest.raises(DataError, match="0 recordings to train, 60 for validation, 100 to test"):
+        fsdd(path=str(digits), validation=3)
+    with pytest.raises(DataError, match="frame is 0"):
+        fsdd(path=str(digits), frame=0)
