@@ -8,6 +8,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from spikescan.firing import Binary
 from spikescan.layers import (
     S4D,
     DecayingSum,
@@ -23,6 +24,7 @@ from spikescan.layers import (
 )
 from spikescan.models import create_model, list_models
 from spikescan.neurons.base import State, Temporal
+from spikescan.neurons.dsn import DSN
 from spikescan.neurons.registry import create_neuron, list_neurons, neuron_class
 
 OUTPUTS = 3  # channels of every model's output
@@ -98,14 +100,19 @@ def dsn(channels: int) -> Temporal:
     return create_neuron("dsn", channels, 1)
 
 
+def eager(channels: int) -> Temporal:
+    """A neuron that fires at rest and has a gradient everywhere: attention is silent unless query, key and value fire."""
+    return DSN(channels, firing=Binary(-0.3))
+
+
 # The small arguments with which each registered model is built; a new model needs an entry here.
 MODEL_ARGUMENTS: dict[str, dict[str, object]] = {
-    "causal_transformer": {"width": 4, "depth": 1, "heads": 2, "ratio": 1},
+    "causal_transformer": {"neuron": eager, "width": 4, "depth": 1, "heads": 2, "ratio": 1},
     "mlp": {"width": 5, "depth": 2},
     "sd_tcm": {"width": 5, "depth": 1},
     "sequential_cnn": {"height": 4, "width": 4, "hidden": 5, "convolutions": (1, 1)},
     "sew_resnet": {"width": 3, "blocks": (1, 1), "stem": "cifar"},
-    "spike_driven_transformer": {"width": 8, "depth": 1, "ratio": 1},
+    "spike_driven_transformer": {"neuron": eager, "width": 8, "depth": 1, "ratio": 1},
     "spiking_ssm": {"width": 4, "depth": 1, "states": 4},
     "vgg": {"size": 4, "stages": ((3,), (4,))},
 }

@@ -67,10 +67,13 @@ def test_sew_resnet_has_the_parameters_of_resnet(blocks, parameters):
 def test_sew_resnet_sends_whole_numbers_and_halves_the_image():
     model = sew_resnet(2, 5, neuron=neuron, blocks=(1, 2, 1), width=4).eval()
     shapes, values = [], []
+
+    def look(part, given, result):
+        shapes.append(tuple(result[0].shape[2:]))
+        values.append(result[0])
+
     for name in ("stem", "pool", "stage0_0", "stage1_0", "stage1_1", "stage2_0"):
-        model.parts[name].register_forward_hook(
-            lambda part, given, result: (shapes.append(tuple(result[0].shape[2:])), values.append(result[0]))
-        )
+        model.parts[name].register_forward_hook(look)
     with torch.no_grad():
         y, _ = model(3.0 * torch.randn(3, 2, 2, 32, 32))
     assert y.shape == (3, 2, 5)

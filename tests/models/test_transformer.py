@@ -29,7 +29,7 @@ def test_spike_driven_transformer_has_the_published_size():
 def test_the_last_convolutions_halve_the_image(pools, side):
     model = spike_driven_transformer(2, 5, neuron=neuron, width=8, depth=1, ratio=1, pools=pools).eval()
     shapes = []
-    model.parts["position"].register_forward_hook(lambda part, given, result: shapes.append(tuple(result[0].shape)))
+    model.parts["position"].register_forward_hook(lambda *called: shapes.append(tuple(called[-1][0].shape)))
     assert model(torch.randn(2, 3, 2, 16, 16))[0].shape == (2, 3, 5)
     assert shapes == [(2, 3, 8, side, side)]
 

@@ -75,12 +75,12 @@ class S4D(Temporal):
             raise InputError(f"S4D: x is {list(x.shape)}, expected [T, B, C] without space.")
         modes = self._started(x, state)
         u = zero_padding(x, lengths).to(modes.dtype)
-        decay, weight = self._coefficients(modes.dtype)
         before = torch.view_as_complex(modes.contiguous())
+        decay, weight = self._coefficients()
         drive = u.unsqueeze(-1).expand(*u.shape, self.states // 2).to(before.dtype)
-        after, final = ops.linear_recurrence(decay, drive, before)
+        after, final = ops.linear_recurrence(decay.to(before.dtype), drive, before)
         # 2 Re(c h), as a sum over the real and the imaginary part of every mode.
-        y = (torch.view_as_real(after) * weight).sum((-2, -1)) + self.skip.to(u.dtype) * u
+        y = (torch.view_as_real(after) * weight.to(u.dtype)).sum((-2, -1)) + self.skip.to(u.dtype) * u
         last = final if lengths is None else at_last_valid(after, before, lengths)
         return zero_padding(y, lengths).to(x.dtype), S4DState(torch.view_as_real(last))
 
@@ -93,13 +93,13 @@ class S4D(Temporal):
         check_carried("S4D", "modes", modes, rest.shape, rest.dtype, rest.device)
         return modes  # type: ignore[no-any-return]
 
-    def _coefficients(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    def _coefficients(self) -> tuple[Tensor, Tensor]:
         """Complex decays ``[C, N / 2]``, and what real and imaginary parts of h are multiplied with, ``[C, N / 2, 2]``."""
         # In float64, where the difference of a slow mode's decay from 1 keeps its digits.
         a = torch.complex(-self.log_decay.double().exp(), self.frequency.double())
         decay = torch.exp(self.log_step.double().exp().unsqueeze(-1) * a)
         c = 2.0 * torch.view_as_complex(self.weight.double().contiguous()) * (decay - 1.0) / a
-        return decay.to(dtype.to_complex()), torch.stack([c.real, -c.imag], dim=-1).to(dtype)
+        return decay, torch.stack([c.real, -c.imag], dim=-1)
 
     def initial_state(self, x_t: Tensor) -> S4DState:
         """Zero."""
