@@ -206,7 +206,10 @@ def _unroll(part: Temporal, path: str, signal: _Signal) -> tuple[Temporal, _Sign
         return Sequential(parts), signal
     if type(part) is Residual:
         module, sent = _unroll(part.module, _join(path, "module"), signal)
-        return _Residual(module, signal, sent), _added(path, signal, sent)
+        if part.shortcut is None:
+            return _Residual(module, None, signal, sent), _added(path, signal, sent)
+        shortcut, kept = _unroll(part.shortcut, _join(path, "shortcut"), signal)
+        return _Residual(module, shortcut, kept, sent), _added(path, kept, sent)
     if type(part) is PerStep:
         return _unroll_plain(part.module, path, signal)
     if isinstance(part, Neuron):
@@ -377,23 +380,31 @@ class _Synapses(_Stateless):
 
 
 class _Residual(Temporal):
-    """x + module(x), where each is a sum of sub-steps or of real numbers; sub-steps are added by counting on."""
+    """shortcut(x) + module(x), where each is a sum of sub-steps or of real numbers; sub-steps are added by counting on."""
 
-    def __init__(self, module: Temporal, x: _Signal, branch: _Signal) -> None:
+    def __init__(self, module: Temporal, shortcut: Temporal | None, kept: _Signal, branch: _Signal) -> None:
         super().__init__()
         self.module = module
-        self.keeps_sub_steps = bool(x.slots and branch.slots)
-        self.collects = (x.slots > 0, branch.slots > 0)
+        self.shortcut = shortcut
+        self.keeps_sub_steps = bool(kept.slots and branch.slots)
+        self.collects = (kept.slots > 0, branch.slots > 0)
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
-        branch, state = self.module(x, state, lengths)
+        if self.shortcut is None:
+            branch, state = self.module(x, state, lengths)
+        else:
+            of_module, of_shortcut = (None, None) if state is None else state
+            branch, of_module = self.module(x, of_module, lengths)
+            x, of_shortcut = self.shortcut(x, of_shortcut, lengths)
+            state = (of_module, of_shortcut)
         if self.keeps_sub_steps:
             return torch.cat([x, branch], dim=1), state
         x, branch = (from_thermometer(y) if slots else y for y, slots in zip((x, branch), self.collects, strict=True))
         return zero_padding(x, lengths) + branch, state
 
     def initial_state(self, x_t: Tensor) -> State:
-        return self.module.initial_state(x_t)
+        at_rest = self.module.initial_state(x_t)
+        return at_rest if self.shortcut is None else (at_rest, self.shortcut.initial_state(x_t))
 
 
 def _rows(module: nn.Module, x: Tensor) -> Tensor:

@@ -8,7 +8,10 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from spikescan.firing import Binary
 from spikescan.layers import (
+    S4D,
+    DecayingSum,
     LastReadout,
     LeakyReadout,
     MaxReadout,
@@ -17,9 +20,11 @@ from spikescan.layers import (
     Recurrent,
     Residual,
     Sequential,
+    SpikeAttention,
 )
 from spikescan.models import create_model, list_models
 from spikescan.neurons.base import State, Temporal
+from spikescan.neurons.dsn import DSN
 from spikescan.neurons.registry import create_neuron, list_neurons, neuron_class
 
 OUTPUTS = 3  # channels of every model's output
@@ -95,19 +100,39 @@ def dsn(channels: int) -> Temporal:
     return create_neuron("dsn", channels, 1)
 
 
+def eager(channels: int) -> Temporal:
+    """A neuron that fires at rest and has a gradient everywhere: attention is silent unless query, key and value fire."""
+    return DSN(channels, firing=Binary(-0.3))
+
+
 # The small arguments with which each registered model is built; a new model needs an entry here.
 MODEL_ARGUMENTS: dict[str, dict[str, object]] = {
-    "mlp": {"neuron": dsn, "width": 5, "depth": 2},
-    "single": {"neuron": dsn},
+    "single": {},
+    "causal_transformer": {"neuron": eager, "width": 4, "depth": 1, "heads": 2, "ratio": 1},
+    "mlp": {"width": 5, "depth": 2},
+    "sd_tcm": {"width": 5, "depth": 1},
+    "sequential_cnn": {"height": 4, "width": 4, "hidden": 5, "convolutions": (1, 1)},
+    "sew_resnet": {"width": 3, "blocks": (1, 1), "stem": "cifar"},
+    "spike_driven_transformer": {"neuron": eager, "width": 8, "depth": 1, "ratio": 1},
+    "spiking_ssm": {"width": 4, "depth": 1, "states": 4},
+    "vgg": {"size": 4, "stages": ((3,), (4,))},
+}
+# The sizes after the channels that it then takes; without an entry, none.
+MODEL_SPACE: dict[str, tuple[int, ...]] = {
+    "sequential_cnn": (4,),
+    "sew_resnet": (4, 4),
+    "spike_driven_transformer": (4, 4),
+    "vgg": (4, 4),
 }
 
 
 def model(name: str, variant: str = "", **more: object) -> Case:
-    arguments = MODEL_ARGUMENTS[name] | more
+    arguments = {"neuron": dsn} | MODEL_ARGUMENTS[name] | more
     return Case(
         f"{name}{variant}",
         lambda channels, _: create_model(name, inputs=channels, outputs=OUTPUTS, **arguments),
         exact=False,
+        space=MODEL_SPACE.get(name, ()),
     )
 
 
@@ -121,6 +146,9 @@ LAYERS = [
     Case("Recurrent", lambda channels, _: Recurrent(channels, 4, create_neuron("lif", 4)), False),
     Case("Recurrent(feed-forward)", lambda channels, _: Recurrent(channels, 4, dsn(4), lateral=False), False),
     Case("Residual", lambda channels, _: Residual(dsn(channels)), True, True),
+    Case("SpikeAttention", lambda channels, _: SpikeAttention(*(dsn(channels) for _ in range(4))), True, True),
+    Case("DecayingSum", lambda channels, _: DecayingSum(channels), True, True),
+    Case("S4D", lambda channels, _: S4D(channels, 4), False),
     Case("RateReadout", lambda channels, _: RateReadout(), True, True),
     Case("MaxReadout", lambda channels, _: MaxReadout(), True, True),
     Case("LeakyReadout", lambda channels, _: LeakyReadout(channels), True, True),
@@ -129,6 +157,7 @@ LAYERS = [
 MODELS = [model(name) for name in list_models()] + [
     model("mlp", "-residual-rms-leaky", residual=True, norm="rms", readout="leaky"),
     model("mlp", "-batch-max", norm="batch", readout="max"),
+    model("mlp", "-membrane", residual="membrane"),
 ]
 CASES = [*NEURONS, *LAYERS, *MODELS]
 

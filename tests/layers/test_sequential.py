@@ -154,5 +154,43 @@ def test_residual_adds_its_input():
 
 
 def test_residual_needs_equal_shapes():
-    with pytest.raises(InputError, match=r"PerStep returned \[4, 2, 1\] for \[4, 2, 3\]"):
+    with pytest.raises(InputError, match=r"PerStep returned \[4, 2, 1\], but x is \[4, 2, 3\]"):
         Residual(nn.Linear(3, 1))(torch.randn(4, 2, 3))
+
+
+def test_residual_with_a_shortcut_adds_both_and_carries_both_states():
+    x = torch.randn(6, 2, 3)
+    module = Residual(Sequential(Delay(), nn.Linear(3, 4)), Sequential(nn.Linear(3, 4), Delay()))
+    y, state = module(x)
+    torch.testing.assert_close(y, module.module(x)[0] + module.shortcut(x)[0])
+    first, between = module(x[:2], module.initial_state(x[0]))
+    steps = [first]
+    for x_t in x[2:]:
+        y_t, between = module.step(x_t, between)
+        steps.append(y_t.unsqueeze(0))
+    torch.testing.assert_close(torch.cat(steps), y)
+    torch.testing.assert_close(between, state)
+
+
+def test_residual_with_a_shortcut_is_zero_in_the_padding():
+    x = torch.randn(4, 2, 3)
+    x[2:, 1] = torch.nan
+    y, _ = Residual(nn.Linear(3, 4), nn.Linear(3, 4))(x, None, torch.tensor([4, 2]))
+    assert not y[2:, 1].any()
+    assert y.isfinite().all()
+
+
+def test_residual_with_a_shortcut_names_what_does_not_fit():
+    x = torch.randn(4, 2, 3)
+    with pytest.raises(InputError, match=r"shortcut\(x\) is \[4, 2, 5\]"):
+        Residual(nn.Linear(3, 4), nn.Linear(3, 5))(x)
+    for state in ((), ((), (), ()), torch.zeros(2, 2)):
+        with pytest.raises(InputError, match="pair of the states"):
+            Residual(nn.Linear(3, 4), nn.Linear(3, 4))(x, state)
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_residual_says_what_its_shortcut_is(part):
+    parts = [Delay(), Delay()]
+    parts[part] = Reverse()
+    assert tuple(getattr(Residual(*parts), flag) for flag in FLAGS) == (False, False, False, True)

@@ -39,12 +39,24 @@ def test_residual_goes_around_each_block_but_the_first():
     assert [isinstance(part, Residual) for part in model] == [False, True, True, False, False]
 
 
+def test_the_membrane_shortcut_is_a_real_stream_that_passes_no_neuron():
+    model = mlp(3, 5, neuron=neuron, width=7, depth=2, residual="membrane")
+    assert list(model.parts) == ["encoder", "block0", "block1", "norm", "neuron", "head", "readout"]
+    assert list(model.parts["block1"].module.parts) == ["norm", "neuron", "linear"]
+    x = torch.randn(6, 2, 3)
+    stream, _ = model.parts["encoder"](x)
+    expected = stream + model.parts["block0"].module(stream)[0]
+    assert torch.equal(model.parts["block0"](stream)[0], expected)
+    assert model(x)[0].shape == (6, 2, 5)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"norm": "layr"}, "no norm 'layr'. Did you mean 'layer'"),
         ({"readout": "rat"}, "no readout 'rat'. Did you mean 'rate'"),
         ({"depth": 0}, "depth = 0"),
+        ({"residual": "membran"}, "residual = 'membran', expected True, False or 'membrane'"),
     ],
     ids=str,
 )

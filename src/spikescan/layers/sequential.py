@@ -33,8 +33,8 @@ class Sequential(Temporal):
         if not named:
             raise InputError("Sequential was given no parts; pass modules, or a mapping of names to modules.")
         for name, part in named.items():
-            self.add_module(str(name), _lift(part))
-        _describe(self, list(self))
+            self.add_module(str(name), lift(part))
+        describe(self, list(self))
 
     @property
     def parts(self) -> dict[str, Temporal]:
@@ -92,47 +92,72 @@ class Sequential(Temporal):
 
 
 class Residual(Temporal):
-    """y = x + module(x); the state is the module's.
+    """y = x + module(x); the state is the module's. With a shortcut, y = shortcut(x) + module(x).
 
     The "ADD" of SEW-ResNet (Fang et al. 2021, arXiv 2102.04159): where `module` ends in a neuron, spikes are added to
     spikes, and a silent branch is the identity.
 
     Args:
         module: temporal, or lifted as in `Sequential`; returns the shape it is given.
+        shortcut: of the same kind, where `module` changes the shape; None is the identity. The state is then the pair of
+            the module's and the shortcut's.
 
     Raises:
-        InputError: `module` changes the shape.
+        InputError: `module` returns another shape than the one it is added to.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, shortcut: nn.Module | None = None) -> None:
         super().__init__()
-        self.module = _lift(module)
-        _describe(self, [self.module])
+        self.module = lift(module)
+        self.shortcut = None if shortcut is None else lift(shortcut)
+        describe(self, [self.module] if self.shortcut is None else [self.module, self.shortcut])
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
-        """``[T, B, C, *]`` to ``[T, B, C, *]``. See `Temporal.forward`."""
-        branch, state = self.module(x, state, lengths)
-        return self._add(zero_padding(x, lengths), branch), state
+        """``[T, B, C, *]`` to ``[T, B, C', *]``. See `Temporal.forward`."""
+        if self.shortcut is None:
+            branch, state = self.module(x, state, lengths)
+            return self._add(zero_padding(x, lengths), branch), state
+        of_module, of_shortcut = self._pair(state)
+        branch, of_module = self.module(x, of_module, lengths)
+        kept, of_shortcut = self.shortcut(x, of_shortcut, lengths)
+        return self._add(kept, branch), (of_module, of_shortcut)
 
     def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """One step, ``[B, C, *]`` to ``[B, C, *]``."""
-        branch, state = self.module.step(x_t, state)
-        return self._add(x_t, branch), state
+        """One step, ``[B, C, *]`` to ``[B, C', *]``."""
+        if self.shortcut is None:
+            branch, state = self.module.step(x_t, state)
+            return self._add(x_t, branch), state
+        of_module, of_shortcut = self._pair(state)
+        branch, of_module = self.module.step(x_t, of_module)
+        kept, of_shortcut = self.shortcut.step(x_t, of_shortcut)
+        return self._add(kept, branch), (of_module, of_shortcut)
 
     def initial_state(self, x_t: Tensor) -> State:
-        """The state at rest of the module."""
-        return self.module.initial_state(x_t)
+        """The state at rest of the module, or of module and shortcut."""
+        at_rest = self.module.initial_state(x_t)
+        return at_rest if self.shortcut is None else (at_rest, self.shortcut.initial_state(x_t))
+
+    def _pair(self, state: State | None) -> tuple[State | None, State | None]:
+        if state is None:
+            return None, None
+        if type(state) is not tuple or len(state) != 2:
+            raise InputError(
+                f"Residual was given a state of type {type(state).__name__}; with a shortcut it is the pair of the states "
+                f"of module and shortcut. Pass the state that an earlier call returned, or None."
+            )
+        return state
 
     def _add(self, x: Tensor, branch: Tensor) -> Tensor:
         if branch.shape != x.shape:
+            kept = "x" if self.shortcut is None else "shortcut(x)"
             raise InputError(
-                f"Residual: {type(self.module).__name__} returned {list(branch.shape)} for {list(x.shape)}, but "
-                f"x + module(x) needs equal shapes. Put what changes the shape before the Residual."
+                f"Residual: {type(self.module).__name__} returned {list(branch.shape)}, but {kept} is {list(x.shape)} and "
+                f"{kept} + module(x) needs equal shapes. Pass a shortcut that changes the shape as the module does."
             )
         return x + branch
 
 
-def _lift(module: object) -> Temporal:
+def lift(module: object) -> Temporal:
     """The module itself if it is temporal, else lifted over time.
 
     Raises:
@@ -150,7 +175,7 @@ def _lift(module: object) -> Temporal:
     return PerStep(module)
 
 
-def _describe(whole: Temporal, parts: list[Temporal]) -> None:
+def describe(whole: Temporal, parts: list[Temporal]) -> None:
     """Say of a composition what its parts say of themselves."""
     whole.causal = all(part.causal for part in parts)
     whole.streamable = all(part.streamable for part in parts)

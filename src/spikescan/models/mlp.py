@@ -1,32 +1,17 @@
 """Fully connected spiking networks."""
 
 from collections.abc import Callable
+from typing import Literal
 
 from torch import nn
 
 from spikescan.errors import InputError
-from spikescan.layers import LastReadout, LeakyReadout, MaxReadout, RateReadout, Residual, Sequential
+from spikescan.layers import Residual, Sequential
+from spikescan.models.parts import MakeNeuron, build_norm, build_readout, spiking
 from spikescan.models.registry import register_model
-from spikescan.names import choose_named
 from spikescan.neurons.base import Temporal
 
-__all__ = ["NORMS", "READOUTS", "mlp"]
-
-NORMS: dict[str, Callable[[int], nn.Module]] = {
-    "batch": nn.BatchNorm1d,
-    "layer": nn.LayerNorm,
-    "none": nn.Identity,
-    "rms": nn.RMSNorm,
-}
-"""What a recipe may name as `norm`: from a number of channels to a module."""
-
-READOUTS: dict[str, Callable[[int], Temporal]] = {
-    "last": lambda channels: LastReadout(),
-    "leaky": LeakyReadout,
-    "max": lambda channels: MaxReadout(),
-    "rate": lambda channels: RateReadout(),
-}
-"""What a recipe may name as `readout`: from a number of channels to a temporal module."""
+__all__ = ["mlp"]
 
 
 @register_model
@@ -34,16 +19,20 @@ def mlp(
     inputs: int,
     outputs: int,
     *,
-    neuron: Callable[[int], Temporal],
+    neuron: MakeNeuron,
     width: int = 128,
     depth: int = 3,
     norm: str | Callable[[int], nn.Module] = "layer",
     readout: str | Callable[[int], Temporal] = "rate",
-    residual: bool = False,
+    residual: bool | Literal["membrane"] = False,
 ) -> Sequential:
     """Blocks of linear layer, norm and neuron, then a linear readout; time lives in the neurons alone.
 
     ``[T, B, inputs]`` to ``[T, B, outputs]``, running values of which `final_step` takes the last.
+
+    With ``residual="membrane"`` the stream between blocks is real-valued, as it is by the membrane shortcut of
+    MS-ResNet (arXiv 2112.08954): a linear layer, then ``x + linear(neuron(norm(x)))`` `depth` times, then norm, neuron
+    and the linear readout. Every linear layer but the first sees spikes, and the gradient of the stream passes no neuron.
 
     Args:
         inputs: channels of the input.
@@ -53,22 +42,27 @@ def mlp(
         depth: number of blocks, at least 1.
         norm: a name of `NORMS`, or a function from a number of channels to a module.
         readout: a name of `READOUTS`, or a function from a number of channels to a temporal module.
-        residual: add its input to each block but the first, as `Residual` does.
+        residual: True adds its input, spikes to spikes, to each block but the first, as `Residual` does; "membrane" is
+            described above.
 
     Raises:
         InputError: an unknown name, or a depth below 1.
     """
     if depth < 1:
         raise InputError(f"mlp: depth = {depth}, expected at least 1 block.")
-    build_norm = choose_named("norm", NORMS, norm) if isinstance(norm, str) else norm
-    build_readout = choose_named("readout", READOUTS, readout) if isinstance(readout, str) else readout
+    if residual not in (True, False, "membrane"):
+        raise InputError(f"mlp: residual = {residual!r}, expected True, False or 'membrane'.")
+    if residual == "membrane":
+        parts: dict[str, nn.Module] = {"encoder": nn.Linear(inputs, width)}
+        for index in range(depth):
+            before = {"norm": build_norm(norm, width), "neuron": neuron(width)}
+            parts[f"block{index}"] = Residual(Sequential(before | {"linear": nn.Linear(width, width)}))
+        parts |= {"norm": build_norm(norm, width), "neuron": neuron(width)}
+    else:
 
-    def block(channels: int) -> Sequential:
-        return Sequential({"linear": nn.Linear(channels, width), "norm": build_norm(width), "neuron": neuron(width)})
+        def block(channels: int) -> Sequential:
+            return spiking("linear", nn.Linear(channels, width), build_norm(norm, width), neuron(width))
 
-    later = [Residual(block(width)) if residual else block(width) for _ in range(depth - 1)]
-    blocks = [block(inputs), *later]
-    return Sequential(
-        {f"block{index}": part for index, part in enumerate(blocks)}
-        | {"head": nn.Linear(width, outputs), "readout": build_readout(outputs)}
-    )
+        later = [Residual(block(width)) if residual else block(width) for _ in range(depth - 1)]
+        parts = {f"block{index}": part for index, part in enumerate([block(inputs), *later])}
+    return Sequential(parts | {"head": nn.Linear(width, outputs), "readout": build_readout(readout, outputs)})

@@ -1,0 +1,129 @@
+"""Every registered model, beside the laws: it takes any causal neuron, learns, keeps padding out, unrolls or says why not."""
+
+import pytest
+import torch
+from torch import nn
+
+from spikescan import InputError, final_step, unroll
+from spikescan.models import create_model, list_models
+from spikescan.neurons.registry import create_neuron, list_neurons, neuron_class
+
+T, B, INPUTS, OUTPUTS = 5, 8, 2, 3
+# Tiny arguments, and the sizes after the channels.
+TINY = {
+    "causal_transformer": ({"width": 16, "depth": 1, "heads": 2, "ratio": 2}, ()),
+    "mlp": ({"width": 16, "depth": 2}, ()),
+    "mlp membrane": ({"width": 16, "depth": 2, "residual": "membrane"}, ()),
+    "sd_tcm": ({"width": 16, "depth": 1}, ()),
+    "sequential_cnn": ({"height": 8, "width": 8, "hidden": 16, "convolutions": (1, 1)}, (8,)),
+    "sew_resnet": ({"width": 8, "blocks": (1, 1), "stem": "cifar"}, (4, 4)),
+    "spike_driven_transformer": ({"width": 16, "depth": 1, "ratio": 2}, (8, 8)),
+    "spiking_ssm": ({"width": 16, "depth": 1, "states": 4}, ()),
+    "vgg": ({"size": 4, "stages": ((8,), (8,)), "dropout": 0.1}, (4, 4)),
+}
+every_model = pytest.mark.parametrize("name", TINY)
+SEQUENCES = [name for name, (_, space) in TINY.items() if not space]
+IMAGES = [name for name, (_, space) in TINY.items() if space]
+CAUSAL = [name for name in list_neurons() if neuron_class(name).causal]
+
+
+def built(name, neuron="dsn"):
+    torch.manual_seed(0)
+    arguments, _ = TINY[name]
+    return create_model(
+        name.partition(" ")[0],
+        inputs=INPUTS,
+        outputs=OUTPUTS,
+        neuron=lambda channels: create_neuron(neuron, channels, T),
+        **arguments,
+    )
+
+
+def given(name, batch=B):
+    generator = torch.Generator().manual_seed(1)
+    return 2.0 * torch.randn(T, batch, INPUTS, *TINY[name][1], generator=generator)
+
+
+def test_all_are_here():
+    assert {name.partition(" ")[0] for name in TINY} == set(list_models())
+
+
+@every_model
+def test_one_output_a_class_at_every_step(name):
+    y, _ = built(name)(given(name))
+    assert y.shape == (T, B, OUTPUTS)
+    assert y.std() > 0
+
+
+@pytest.mark.parametrize("neuron", CAUSAL)
+@torch.no_grad()
+def test_any_causal_neuron_fits_and_streams(neuron):
+    """In one model of sequences and one of images, so that each model meets several neurons."""
+    index = CAUSAL.index(neuron)
+    for names in (SEQUENCES, IMAGES):
+        name = names[index % len(names)]
+        model, x = built(name, neuron).double().eval(), given(name, 2).double()
+        y, _ = model(x)
+        state, steps = None, []
+        for x_t in x:
+            y_t, state = model.step(x_t, state)
+            steps.append(y_t)
+        torch.testing.assert_close(torch.stack(steps), y, rtol=1e-9, atol=1e-9, msg=f"{name} by steps")
+
+
+@every_model
+def test_learns_labels_by_heart(name):
+    """The loss falls to a third of its first value at most."""
+    model, x = built(name), given(name)
+    labels = torch.arange(B) % OUTPUTS
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
+    losses = []
+    for _ in range(40):
+        y, _ = model(x)
+        loss = nn.functional.cross_entropy(final_step(y), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert sum(losses[-3:]) / 3 < losses[0] / 3, losses
+
+
+@every_model
+def test_padding_enters_no_batch_statistics(name):
+    """Trained on padded samples, a norm ends with the statistics of their valid steps."""
+    lengths, x = torch.tensor([T, 2]), given(name, 2)
+    statistics = []
+    for garbage in (0.0, 1e3, torch.nan):
+        x[2:, 1] = garbage
+        model = built(name).train()
+        torch.manual_seed(2)  # the same dropout
+        y, _ = model(x, None, lengths)
+        assert not y[2:, 1].any()
+        statistics.append(dict(model.named_buffers()))
+    for other in statistics[1:]:
+        torch.testing.assert_close(other, statistics[0], rtol=0.0, atol=0.0)
+
+
+REFUSED = {
+    "causal_transformer": r"block0\.attention\.module\.attention \(SpikeAttention\) cannot be unrolled",
+    "sd_tcm": r"block0\.channel\.module\.amplitude \(Scale\) cannot be unrolled",
+    "spike_driven_transformer": r"block0\.attention\.module\.attention \(SpikeAttention\) cannot be unrolled",
+    "spiking_ssm": r"block0\.module\.mixer \(S4D\) cannot be unrolled",
+}
+
+
+@every_model
+@torch.no_grad()
+def test_unrolls_or_is_refused_by_name(name):
+    model, x = built(name).double().eval(), given(name).double()
+    if name in REFUSED:
+        with pytest.raises(InputError, match=f"unroll: {REFUSED[name]}"):
+            unroll(model)
+        return
+    unrolled = unroll(model)
+    y, state = model(x)
+    torch.testing.assert_close(unrolled(x)[0], y, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(unrolled(x)[1], state, rtol=1e-12, atol=1e-12)
+    _, between = unrolled(x[:2], unrolled.initial_state(x[0]))
+    torch.testing.assert_close(unrolled(x[2:], between)[0], y[2:], rtol=1e-12, atol=1e-12)
+    assert y.any()
