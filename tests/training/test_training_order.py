@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
 from spikescan.data import Split
-from spikescan.training import EpochEnd, Experiment, launch_fabric, load_run, train
-from spikescan.training.evaluation import evaluate
+from spikescan.layers import LastReadout, Sequential
+from spikescan.recipes import find_recipe
+from spikescan.tasks import StepClassification
+from spikescan.training import EpochEnd, Experiment, experiment_from, launch_fabric, load_run, train
+from spikescan.training.config import merge, read_yaml
+from spikescan.training.epoch import Learner, _update
+from spikescan.training.evaluation import evaluate, means, shares
 from spikescan.training.order import by_length, shuffled
 from spikescan.training.run import read_experiment
 
@@ -156,3 +162,45 @@ def test_evaluation_with_lengths_does_not_depend_on_the_batches(ragged, tmp_path
 
 def test_neurons_bound_to_a_length_get_whole_batches(ragged, tmp_path):
     list(train(replace(ragged, neuron={"name": "psn"}, epochs=1), tmp_path / "run"))
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_an_update_is_that_of_the_mean_over_all_scored_steps(world):
+    """However long the samples are, and however many processes share them."""
+    torch.manual_seed(0)
+    targets = torch.randint(2, (5, 6))
+    targets[targets.cumsum(1) > 3] = -100
+    split = Split(torch.randn(5, 6, 3), targets, torch.tensor([6, 1, 4, 2, 6]))
+    network, task = Sequential(nn.Linear(3, 2), LastReadout()), StepClassification()
+    fabric = launch_fabric(Experiment(accelerator="cpu"))
+    model, optimiser = fabric.setup(network, torch.optim.SGD(network.parameters(), lr=0.0))
+    learner = Learner(
+        fabric, model, optimiser, lambda passed: 1.0, task, split, clip_norm=None, batch_size=5, epochs=1, seed=0
+    )
+    found, sums = torch.zeros(2, 3), torch.zeros(3)
+    for rank in range(world):
+        (share,) = shares(torch.arange(5), 5, rank, world)
+        sums += _update(learner, share, "the test")
+        found += network[0].module.weight.grad
+    batch = split.batch(slice(None))
+    valid = (targets != -100) & (torch.arange(6) < split.lengths.unsqueeze(1))
+    logits = network(batch.inputs)[0].transpose(0, 1)[valid]
+    network.zero_grad()
+    loss = nn.functional.cross_entropy(logits, targets[valid])
+    loss.backward()
+    torch.testing.assert_close(found, network[0].module.weight.grad)
+    mean, accuracy = means(task, sums, 1.0)
+    assert mean == pytest.approx(float(loss.detach()), rel=1e-5)
+    assert accuracy == pytest.approx(float((logits.argmax(1) == targets[valid]).float().mean()))
+
+
+def test_the_recipe_of_expressivity_imitates(tmp_path):
+    """The teacher's own neuron comes nearer to the teacher than always the same answer."""
+    recipe = read_yaml(find_recipe("expressivity"))
+    data = {"name": "lif_teacher", "samples": 32, "time_steps": 30}
+    neuron = {"name": "lif", "scale_input": False}
+    changes = {"data": data, "neuron": neuron, "task": {"restarts": 2}, "epochs": 5, "accelerator": "cpu"}
+    list(train(experiment_from(merge(recipe, changes)), tmp_path / "run"))
+    run = load_run(tmp_path / "run")
+    rate = float(run.dataset.validation.targets.mean())
+    assert run.metrics[-1]["validation_agreement"] > max(rate, 1 - rate) + 0.05

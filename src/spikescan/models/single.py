@@ -54,7 +54,7 @@ class Single(Temporal):
 
     def initial_state(self, x_t: Tensor) -> State:
         """That of each neuron."""
-        return tuple(neuron.initial_state(x_t) for neuron in self._temporal())
+        return tuple(neuron.initial_state(x_t[:, :1]) for neuron in self._temporal())
 
     def _temporal(self) -> list[Temporal]:
         return [neuron for neuron in self.neurons if isinstance(neuron, Temporal)]
