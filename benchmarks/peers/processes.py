@@ -27,7 +27,8 @@ def clean_environment(changes: Mapping[str, str]) -> dict[str, str]:
     (glibc), as `spikescan.retain_freed_memory` does: fresh pages would cost more than the arithmetic.
     """
     kept = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "PYTHONPATH")}
-    memory = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
+    # One arena: glibc's malloc_trim, called before memory is measured, gives back only the first one's.
+    memory = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
     return kept | memory | dict(changes)
 
 

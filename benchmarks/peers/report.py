@@ -63,7 +63,7 @@ def reason(row: Row) -> str:
 
 _REASONS: list[tuple[Callable[[Row], bool], str]] = [
     (
-        lambda row: row.kind == "layer" and row.task in ("psn", "masked_psn"),
+        lambda row: row.kind in ("layer", "training") and row.task in ("psn", "masked_psn"),
         "theirs is one matrix product by the processor's own library; ours sums over time in order in the forward, so that "
         "the bits do not depend on how a sequence is cut (docs/design.md, Numerics)",
     ),
@@ -118,7 +118,8 @@ def _introduction(rows: Sequence[Row]) -> str:
 
 Every library runs in a process and an environment of its own, on the same cores, with the same inputs and weights from one
 file. Outputs and gradients are compared with spikescan's before anything is timed; the contenders then take turns, and
-medians are shown, with the least and the most behind them where there is room. All processes keep freed memory. SpikingJelly
+medians are shown, with the least and the most behind them where there is room. All processes keep freed memory; idle threads
+wait as each library has it (`import spikescan` sets `OMP_WAIT_POLICY=PASSIVE`). SpikingJelly
 and snnTorch run as their documentation shows on a CPU; "PyTorch" is the equation in plain torch; "JAX" is the equation
 written in JAX and compiled by XLA, by `lax.scan`, by `lax.associative_scan`, or without a recurrence. In brackets: how many
 times as long as spikescan."""
@@ -276,7 +277,7 @@ def _training(rows: Sequence[Row]) -> str:
         f"Seconds for an epoch of {work.TRAINING_IMAGES:,} images of sequential MNIST, {work.PIXELS} steps, {work.DEPTH} x "
         f"{work.WIDTH} neurons with layer norm, Adam: {_EPOCH} times the median batch of {work.BATCH}."
     )
-    table = _beside_each_other([r for r in rows if r.kind == "training"], lambda s: f"{s * _EPOCH:.3g} s")
+    table = _beside_each_other([r for r in rows if r.kind == "training"], lambda s: f"{_three(s * _EPOCH)} s")
     return f"{text}\n\n{table}" if table else ""
 
 
@@ -351,17 +352,26 @@ def _named(row: Row) -> str:
 
 
 def _ms(seconds: float) -> str:
-    return f"{1e3 * seconds:.3g} ms" if seconds < 10 else f"{seconds:.3g} s"
+    return f"{_three(1e3 * seconds)} ms" if seconds < 1 else f"{_three(seconds)} s"
+
+
+def _times(value: float) -> str:
+    return f"{value:.2g}" if value < 100 else f"{value:,.0f}"
+
+
+def _three(value: float) -> str:
+    """Three digits, without a power of ten."""
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
 def _spread(row: Row) -> str:
     """Median (least to most)."""
     values = [value for value in (row.median_s, row.least_s, row.most_s) if value is not None]
-    median, *others = (f"{1e3 * value:.3g}" for value in values)
-    return f"{median} ms ({' to '.join(others)})"
+    median, *others = map(_ms, values)
+    return f"{median} ({' to '.join(others)})"
 
 
 def _beside(seconds: float | None, own: float | None, scale: Callable[[float], str] = _ms) -> str:
     if seconds is None:
         return "-"
-    return scale(seconds) + (f" ({seconds / own:.2g})" if own else "")
+    return scale(seconds) + (f" ({_times(seconds / own)})" if own else "")

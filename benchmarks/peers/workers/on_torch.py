@@ -152,6 +152,6 @@ def _training(network: _Network, arrays: Arrays) -> Job:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        return float(loss)
+        return loss.item()
 
     return Job({work.TRAIN: train}, lambda _: {"answer": torch.tensor([train() for _ in range(3)]).numpy()})
