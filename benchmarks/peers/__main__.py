@@ -8,12 +8,16 @@ like and run it again. ``--report`` writes the page from the file of results alo
 
 import argparse
 import os
+import platform
 import re
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import torch
+
+import spikescan
 from benchmarks.machine import machine
 from benchmarks.peers import environments, work
 from benchmarks.peers.measure import Limits, measure, worker_of
@@ -49,7 +53,7 @@ def _measure(wanted: list[work.Cell], table: Table, given: argparse.Namespace) -
         folder = Path(name)
         workers = _workers(missing, limits, given, folder)
         try:
-            where = _described(workers, given, limits)
+            where = _described(given)
             if table.rows and table.machines() != {where}:
                 sys.exit(
                     f"{table.path} was measured elsewhere or otherwise:\n  {table.machines()}\nand this is\n  {where}\n"
@@ -82,13 +86,10 @@ def _workers(cells: list[work.Cell], limits: Limits, given: argparse.Namespace, 
     return made
 
 
-def _described(workers: dict[str, Worker], given: argparse.Namespace, limits: Limits) -> str:
-    """Machine, versions of all libraries, and settings: what makes rows comparable."""
-    versions = {
-        name: version for worker in workers.values() for name, version in worker.ask(120, do="versions").items()
-    }
-    named = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
-    return f"{machine().split(',')[0]}, {given.threads} threads, {named}"
+def _described(given: argparse.Namespace) -> str:
+    """Machine, versions of all libraries, and threads: what makes rows comparable, whichever cells are still missing."""
+    own = [f"spikescan {spikescan.__version__}", f"torch {torch.__version__}", f"python {platform.python_version()}"]
+    return ", ".join([machine().split(",")[0], f"{given.threads} threads", *own, *environments.pinned()])
 
 
 def _line(row: Row) -> str:

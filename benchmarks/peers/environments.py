@@ -7,7 +7,7 @@ import sys
 import venv
 from pathlib import Path
 
-__all__ = ["ENVIRONMENTS", "default_folder", "python_of"]
+__all__ = ["ENVIRONMENTS", "default_folder", "pinned", "python_of"]
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,6 +19,12 @@ ENVIRONMENTS: dict[str, list[list[str]]] = {
     "jax": [["jax==0.10.2", "jaxlib==0.10.2", "numpy"]],
 }
 """By worker. A worker that is not here runs in the environment of this command."""
+
+
+def pinned() -> list[str]:
+    """Name and version of what the environments are made for."""
+    every = (package for calls in ENVIRONMENTS.values() for packages in calls for package in packages)
+    return [package.replace("==", " ") for package in every if "==" in package]
 
 
 def default_folder() -> Path:

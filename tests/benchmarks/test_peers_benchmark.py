@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.peers import report, work
+from benchmarks.peers import environments, report, work
 from benchmarks.peers.measure import Limits, differences, expected_seconds, measure, worker_of
 from benchmarks.peers.processes import RefusedError, Worker, clean_environment
 from benchmarks.peers.table import Row, Table
@@ -150,6 +150,10 @@ def test_report_names_every_case_in_which_a_peer_is_faster() -> None:
     reasons = {rival.row.task: report.reason(rival.row) for rival in lost}
     assert reasons["lif"] == "not explained"
     assert "matrix product" in reasons["psn"]
+
+
+def test_versions_are_pinned() -> None:
+    assert {"spikingjelly 2.0.0", "snntorch 1.0.0"} <= set(environments.pinned())
 
 
 def test_workers_wait_as_they_would_without_us(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
 import jax
@@ -273,4 +272,4 @@ def _training(run: Neuron, values: Parameters) -> Job:
 
 
 if __name__ == "__main__":
-    serve(lambda: {"JAX": version("jax"), "jaxlib": version("jaxlib")}, load)
+    serve(load)

@@ -28,8 +28,8 @@ class Job(NamedTuple):
 Load = Callable[[dict[str, Any], Arrays], Job]
 
 
-def serve(versions: Callable[[], dict[str, str]], load: Load) -> None:
-    """Answer until the other end closes: versions, load, outputs, time, peak, drop.
+def serve(load: Load) -> None:
+    """Answer until the other end closes: load, outputs, time, peak, drop.
 
     An error is an answer. Whatever a library prints goes to standard error.
     """
@@ -41,8 +41,6 @@ def serve(versions: Callable[[], dict[str, str]], load: Load) -> None:
         reply: dict[str, Any] = {}
         try:
             match asked["do"]:
-                case "versions":
-                    reply = versions()
                 case "load":
                     with np.load(asked["inputs"]) as file:
                         job = load(asked, dict(file))

@@ -1,7 +1,6 @@
 """snnTorch."""
 
 from collections.abc import Callable
-from importlib.metadata import version
 
 import snntorch
 import torch
@@ -40,4 +39,4 @@ def build(variant: str, task: str, learnt: dict[str, nn.Parameter]) -> Layer:
 
 
 if __name__ == "__main__":
-    serve(lambda: {"snnTorch": version("snntorch"), "torch": torch.__version__}, loader(build))
+    serve(loader(build))

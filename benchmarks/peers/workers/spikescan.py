@@ -1,13 +1,11 @@
 """spikescan itself."""
 
 import math
-import platform
 from collections.abc import Callable
 
 import spikescan  # before torch: it settles how idle threads wait
 
 # isort: split
-import torch
 import work
 from torch import Tensor, nn
 from workers.on_torch import Layer, loader
@@ -53,13 +51,5 @@ def _neuron(task: str, learnt: dict[str, nn.Parameter]) -> spikescan.Neuron:
     raise ValueError(f"no such task: {task}")
 
 
-def versions() -> dict[str, str]:
-    return {
-        "spikescan": spikescan.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
-
-
 if __name__ == "__main__":
-    serve(versions, loader(build))
+    serve(loader(build))

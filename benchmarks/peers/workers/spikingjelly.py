@@ -1,8 +1,5 @@
 """SpikingJelly."""
 
-from importlib.metadata import version
-
-import torch
 import work
 from spikingjelly.activation_based import neuron as nodes
 from spikingjelly.activation_based import surrogate
@@ -54,4 +51,4 @@ def _node(task: str, learnt: dict[str, nn.Parameter]) -> nn.Module:
 
 
 if __name__ == "__main__":
-    serve(lambda: {"SpikingJelly": version("spikingjelly"), "torch": torch.__version__}, loader(build))
+    serve(loader(build))

@@ -62,4 +62,4 @@ def by_scan(decay: Tensor, drive: Tensor) -> Tensor:
 
 
 if __name__ == "__main__":
-    serve(lambda: {"torch": torch.__version__}, loader(build))
+    serve(loader(build))
