@@ -1,0 +1,1 @@
+"""spikescan beside other libraries, on this machine: ``python -m benchmarks.peers``."""
