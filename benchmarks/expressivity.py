@@ -7,7 +7,7 @@ split is scored on the test split. Each row has the trivial answer beside it: th
 most often.
 
 Every finished cell is a row of ``docs/results/expressivity.csv`` and is not computed again; delete the file, or rows of it, to
-do so. ``docs/results/expressivity.md`` is made from the rows. All 96 cells take about a quarter of an hour of one core.
+do so. ``docs/results/expressivity.md`` is made from the rows. All 108 cells take about a quarter of an hour of one core.
 """
 
 import argparse
@@ -50,6 +50,7 @@ BINARY: dict[str, Neuron] = {
     "dsn": lambda tau, reset: {"name": "dsn", "firing": {"kind": "binary"}},
     "sliding_psn": lambda tau, reset: {"name": "sliding_psn", "order": 32},
     "psn": lambda tau, reset: {"name": "psn"},
+    "prf": lambda tau, reset: {"name": "prf"},
     "lif without reset": lambda tau, reset: {"name": "parametric_lif", "reset": None, "scale_input": False},
     "lif": lambda tau, reset: {"name": "lif", "tau": tau, "reset": reset, "scale_input": False},
 }

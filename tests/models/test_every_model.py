@@ -45,7 +45,8 @@ def given(name, batch=B):
 
 
 def test_all_are_here():
-    assert {name.partition(" ")[0] for name in TINY} == set(list_models())
+    # `single` is one neuron, not a network: tests/models/test_single.py.
+    assert {name.partition(" ")[0] for name in TINY} == set(list_models()) - {"single"}
 
 
 @every_model

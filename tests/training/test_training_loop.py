@@ -216,8 +216,10 @@ def test_nan_in_the_data_is_named(experiment, tmp_path, monkeypatch):
 
     def damaged(*, path: str) -> object:
         dataset = loader(path=path, columns=True, validation=20)
-        dataset.train.inputs[3, 7] = math.nan
-        return dataset
+        split = dataset.train
+        inputs = split.encoded(slice(None)).clone()
+        inputs[3, 7] = math.nan
+        return replace(dataset, train=replace(split, inputs=inputs, encode=None))
 
     monkeypatch.setitem(data_registry._LOADERS, "mnist", damaged)
     data = {"name": "mnist", "path": experiment.data["path"]}
