@@ -131,8 +131,13 @@ def resets() -> str:
 def resonance() -> str:
     """PRF by scan and by FFT, in multiples of its fused sweep."""
     rows = read_csv(RESONANCE)
-    keys = list(rows[0])
-    return markdown(keys[:-1], ([row[key] for key in keys[:-1]] for row in rows)) + f"\n\n{rows[0]['machine']}."
+    by = {(row["shape"], row["pass"], row["contender"]): row["times_sweep"] for row in rows}
+    kinds = [(each, name) for each in ("forward", "training") for name in ("scan", "fft")]
+    table = markdown(
+        ["[T, B, C]", *(f"{name}, {each}" for each, name in kinds)],
+        ([shape, *(by[shape, *kind] for kind in kinds)] for shape in dict.fromkeys(row["shape"] for row in rows)),
+    )
+    return f"{table}\n\nTimes the fused sweep's time, by medians; {rows[0]['machine']}."
 
 
 def latency() -> str:
