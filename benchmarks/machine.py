@@ -1,15 +1,17 @@
 """What a measurement has to say about where it was made, and how to make it fairly."""
 
+import csv
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
-__all__ = ["interleaved", "machine", "peak_bytes"]
+__all__ = ["interleaved", "machine", "median_ratio", "peak_bytes", "write_rows"]
 
 
 def machine() -> str:
@@ -55,6 +57,17 @@ def _seconds(call: Callable[[], object]) -> float:
 def median_ratio(times: Mapping[str, list[float]], name: str, base: str) -> float:
     """How many times as long `name` took as `base`, by their medians."""
     return statistics.median(times[name]) / statistics.median(times[base])
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """A CSV file of these rows, whole or not at all."""
+    partial = path.with_suffix(".part")
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    with partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(partial, path)
 
 
 def peak_bytes(call: Callable[[], object]) -> int | None:

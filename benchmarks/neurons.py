@@ -8,8 +8,6 @@ A neuron, its loop and the addition take turns in one process. The file has a ro
 """
 
 import argparse
-import csv
-import os
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +17,7 @@ import torch
 from torch import Tensor
 
 import spikescan
-from benchmarks.machine import interleaved, machine, median_ratio
+from benchmarks.machine import interleaved, machine, median_ratio, write_rows
 from benchmarks.ops import training_step
 from spikescan.neurons import Neuron, create_neuron, list_neurons
 
@@ -80,12 +78,7 @@ def main() -> None:
             rows.append(time_neuron(name, shape, given.rounds))
             row = rows[-1]
             print(f"{shape} {name}: {row['median_ms']} ms, {row['times_add']} x add, loop {row['loop_times']} x")
-    partial = given.output.with_suffix(".part")
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(partial, given.output)
+    write_rows(given.output, COLUMNS, rows)
 
 
 if __name__ == "__main__":

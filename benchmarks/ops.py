@@ -14,7 +14,6 @@ All take turns in one process. The file has a row for each shape and contender; 
 """
 
 import argparse
-import csv
 import functools
 import os
 import statistics
@@ -30,7 +29,7 @@ from torch._higher_order_ops.associative_scan import associative_scan
 from torch.nn import functional
 
 import spikescan
-from benchmarks.machine import interleaved, machine, median_ratio, peak_bytes
+from benchmarks.machine import interleaved, machine, median_ratio, peak_bytes, write_rows
 from spikescan.models import mlp
 
 SHAPES = [
@@ -222,13 +221,7 @@ def main() -> None:
     rows += step_latency() + memory_rows()
     for row in rows[-5:]:
         print(row["shape"], row["contender"], row.get("median_ms", ""))
-    partial = given.output.with_suffix(".part")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(partial, given.output)
+    write_rows(given.output, COLUMNS, rows)
 
 
 if __name__ == "__main__":

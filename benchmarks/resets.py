@@ -13,8 +13,6 @@ the sweep's. Ratios are of medians within one run. Rows whose shape begins with 
 """
 
 import argparse
-import csv
-import os
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +22,7 @@ import torch
 from torch import Tensor
 
 import spikescan
-from benchmarks.machine import interleaved, machine, median_ratio
+from benchmarks.machine import interleaved, machine, median_ratio, write_rows
 from benchmarks.ops import training_step
 from spikescan.neurons.parallel_reset import decoupled_spikes, fixed_point_spikes
 
@@ -168,13 +166,7 @@ def main() -> None:
     for row in ties():
         print(row["shape"], row["contender"], row["spikes_differ"], row["neuron_steps"], flush=True)
         rows.append(row)
-    partial = given.output.with_suffix(".part")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(partial, given.output)
+    write_rows(given.output, COLUMNS, rows)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ All take turns in one process; ratios are of medians within one run.
 """
 
 import argparse
-import csv
-import os
 import statistics
 import sys
 from collections.abc import Callable
@@ -23,7 +21,7 @@ import torch
 from torch import Tensor
 
 import spikescan
-from benchmarks.machine import interleaved, machine, median_ratio
+from benchmarks.machine import interleaved, machine, median_ratio, write_rows
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "neurons"))  # the forms are those of the tests
 
@@ -112,13 +110,7 @@ def main() -> None:
                 f"{row['times_sweep']:>6.2f} x sweep"
             )
             rows.append(row)
-    partial = given.output.with_suffix(".part")
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    with partial.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(partial, given.output)
+    write_rows(given.output, COLUMNS, rows)
 
 
 if __name__ == "__main__":
