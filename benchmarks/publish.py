@@ -113,7 +113,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 def resets() -> str:
     """A soft reset by each method, beside a loop over tensors."""
-    rows = [row for row in read_csv(RESETS) if row["median_ms"]]
+    rows = [row for row in read_csv(RESETS) if row["median_ms"] and not row["shape"].startswith("hard")]
     names = list(dict.fromkeys(row["contender"] for row in rows))
     by = {(row["shape"], row["contender"]): row for row in rows}
 
@@ -126,6 +126,21 @@ def resets() -> str:
     shapes = dict.fromkeys(row["shape"] for row in rows)
     table = markdown(["[T, B, C]", *names], ([shape, *(cell(shape, name) for name in names)] for shape in shapes))
     return f"{table}\n\nMedians, and how many times as long the loop takes; {rows[0]['machine']}."
+
+
+def hard_resets() -> str:
+    """A hard reset by speculation, beside the sweep, by how often neurons fire."""
+    rows = [row for row in read_csv(RESETS) if row["shape"].startswith("hard")]
+    pairs = zip(rows[::2], rows[1::2], strict=True)
+    table = markdown(
+        ["firing rate", "sweep", "speculative", "times the sweep"],
+        (
+            [sweep["firing_rate"], f"{float(sweep['median_ms']):.1f} ms", f"{float(other['median_ms']):.1f} ms",
+             other["times_sweep"]]
+            for sweep, other in pairs
+        ),
+    )  # fmt: skip
+    return f"{table}\n\n[T, B, C] = {rows[0]['shape'].removeprefix('hard, ')}; medians; {rows[0]['machine']}."
 
 
 def resonance() -> str:
@@ -277,6 +292,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "layers": layers,
         "neurons": neurons,
         "resets": resets,
+        "hard resets": hard_resets,
         "resonance": resonance,
         "rivals": rivals,
         "latency": latency,
