@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OPS = ROOT / "docs/performance/ops.csv"
 NEURONS = ROOT / "docs/performance/neurons.csv"
 RESETS = ROOT / "docs/performance/resets.csv"
+CIFAR_ENERGY = ROOT / "docs/results/sequential_cifar_energy.csv"
 RESONANCE = ROOT / "docs/performance/resonance.csv"
 DEMO = ROOT / "docs/results/smnist_demo"
 FLOOR = 28 / 8  # bytes a neuron-step of a training step of DSN or LIF, over those of add
@@ -287,6 +288,18 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def cifar_energy() -> str:
+    """The paper's energies, its rule, and what we count."""
+    head = ["CIFAR", "neuron", "rate", "paper", "by the rule", "counted here", "synapses", "neurons", "with gates"]
+    rows = []
+    for row in read_csv(CIFAR_ENERGY):
+        gates = float(row["counted_uJ"]) + float(row["transcendental_uJ"])
+        rule, counted = (f"{row[f'{name}_uJ']} ({row[f'{name}_percent']} %)" for name in ("rule", "counted"))
+        given = [row[name] for name in ("classes", "neuron", "rate", "paper_uJ")]
+        rows.append([*given, rule, counted, row["synapses_uJ"], row["neurons_uJ"], f"{gates:.2f}"])
+    return markdown(head, rows) + "\n\nIn microjoule an image; the rate is a neuron and sub-step."
+
+
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/performance.md": {
         "layers": layers,
@@ -298,6 +311,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "latency": latency,
         "memory": memory,
     },
+    "docs/energy.md": {"cifar": cifar_energy},
     "docs/neurons.md": {"table": neurons_table, "catalogue": catalogue},
     "README.md": {"demo": demo, "speed": speed},
 }

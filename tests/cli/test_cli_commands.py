@@ -123,9 +123,9 @@ def test_check_fails_if_a_prediction_differs(finished, monkeypatch):
 
 
 def test_stream_answers_each_step(finished, tmp_path, capsys, monkeypatch):
-    x = np.random.default_rng(0).random((6, 28), dtype=np.float32)
+    x = np.random.default_rng(0).integers(0, 256, (6, 28))  # pixels, as the images are stored
     live = stream(load_run(finished).model)
-    expected = np.stack([live.push(torch.from_numpy(x_t)).numpy() for x_t in x])
+    expected = np.stack([live.push(torch.from_numpy(x_t).float() / 255).numpy() for x_t in x])
     np.save(tmp_path / "x.npy", x)
     assert main(["stream", str(finished), "--input", str(tmp_path / "x.npy")]) == 0
     from_file = capsys.readouterr().out
