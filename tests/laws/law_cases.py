@@ -164,6 +164,7 @@ LAYERS = [
 ]
 MODELS = [model(name) for name in list_models()] + [
     model("mlp", "-residual-rms-leaky", residual=True, norm="rms", readout="leaky"),
+    model("forecaster", "-linear", linear=2),
     model("mlp", "-batch-max", norm="batch", readout="max"),
     model("mlp", "-membrane", residual="membrane", window=3, dropout=0.1),
 ]

@@ -64,5 +64,7 @@ def test_the_forecasts_of_a_step_ahead_lie_together():
     torch.manual_seed(0)
     model = forecaster(4, 6, neuron=LeakyReadout, variables=2, width=5).double()
     x = torch.randn(30, 1, 4, 2, dtype=torch.float64)
+    beside = forecaster(4, 6, neuron=LeakyReadout, variables=2, width=5, linear=3).double()
+    assert beside(x)[0].shape == model(x)[0].shape
     swapped = model(x.flip(3))[0].unflatten(2, (3, 2)).flip(3).flatten(2)
     torch.testing.assert_close(swapped, model(x)[0])

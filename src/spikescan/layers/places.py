@@ -97,7 +97,7 @@ class Standardised(Temporal):
     ) -> tuple[Tensor, StandardisedState]:
         """See `Temporal.forward`."""
         steps, total, squares, before = self._started(x, state)
-        x = zero_padding(x, lengths).to(total.dtype)
+        dtype, x = x.dtype, zero_padding(x, lengths).to(total.dtype)
         one = x.new_ones(())
         totals, _ = ops.linear_recurrence(one, x.sum(2, keepdim=True), total)
         all_squares, _ = ops.linear_recurrence(one, x.square().sum(2, keepdim=True), squares)
@@ -106,7 +106,7 @@ class Standardised(Temporal):
         mean = totals / count
         # Rounding may leave less than nothing of the difference.
         deviation = ((1.0 + (all_squares - totals * mean).clamp(min=0.0)) / (count + 1.0)).sqrt()
-        y, after = self.module((x - mean) / deviation, before, lengths)
+        y, after = self.module(((x - mean) / deviation).to(dtype), before, lengths)
         taken = len(x) if lengths is None else lengths
         last = at_last_valid(totals, total, lengths), at_last_valid(all_squares, squares, lengths)
         return zero_padding(mean + deviation * y, lengths), StandardisedState(steps + taken, *last, after)

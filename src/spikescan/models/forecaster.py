@@ -6,10 +6,11 @@ from typing import Literal
 from torch import nn
 
 from spikescan.errors import InputError
-from spikescan.layers import EachPlace, Sequential, Standardised
+from spikescan.layers import EachPlace, Residual, Sequential, Standardised, Window
 from spikescan.models.mlp import mlp
 from spikescan.models.parts import MakeNeuron, check_sizes
 from spikescan.models.registry import register_model
+from spikescan.neurons.base import Temporal
 
 __all__ = ["forecaster"]
 
@@ -27,6 +28,7 @@ def forecaster(
     residual: bool | Literal["membrane"] = False,
     window: int = 1,
     dropout: float = 0.0,
+    linear: int = 0,
 ) -> Sequential:
     """Forecasts each variable from its own past, with the same weights, relative to its running mean and deviation.
 
@@ -46,6 +48,8 @@ def forecaster(
         residual: as in `mlp`.
         window: time steps that the first linear layer sees at once.
         dropout: the share of spikes that training leaves out before each linear layer.
+        linear: time steps of which a linear map is added to the forecast, beside the spikes; 0 for none. With the whole window
+            it is the linear forecast of DLinear and of ridge regression, and the network adds what is not linear.
 
     Raises:
         InputError: `outputs` is no multiple of `variables`, an unknown name, or an argument out of range.
@@ -53,7 +57,7 @@ def forecaster(
     check_sizes("forecaster", variables=variables)
     if outputs % variables:
         raise InputError(f"forecaster: outputs = {outputs} is no multiple of variables = {variables}.")
-    network = mlp(
+    network: Temporal = mlp(
         inputs,
         outputs // variables,
         neuron=neuron,
@@ -65,4 +69,7 @@ def forecaster(
         window=window,
         dropout=dropout,
     )
+    if linear:
+        beside = {"window": Window(inputs, linear), "linear": nn.Linear(inputs * linear, outputs // variables)}
+        network = Residual(network, Sequential(beside))
     return Sequential({"standardised": Standardised(EachPlace(network)), "flatten": nn.Flatten()})
