@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from spikescan.cli.parsing import command_parser, parse
+from spikescan.cli.runs import load_any_run
 from spikescan.errors import DataError
 from spikescan.streaming import stream
-from spikescan.training import load_run
 from spikescan.training.inputs import StepInput, read_step_input
 
 __all__ = ["run"]
@@ -30,7 +30,7 @@ def run(arguments: list[str]) -> int:
         "- reads a line of so many numbers a step",
     )
     given = parse(parser, arguments)
-    loaded = load_run(given["run"])
+    loaded = load_any_run(given["run"])
     form = read_step_input(loaded.folder) or StepInput((loaded.index.shape.inputs,))
     live = stream(loaded.model)
     steps = (
