@@ -7,6 +7,7 @@ import torch
 
 from spikescan.data.dataset import NOT_SCORED, Dataset, Split
 from spikescan.data.files import find_file, has_file, locate, read_mat, read_npz
+from spikescan.data.sources import Crossings
 from spikescan.data.splits import AsFloat
 from spikescan.errors import DataError
 
@@ -43,6 +44,8 @@ def ecg_qtdb(*, path: str | None = None, validation: int | None = None, unlabell
         train=Split(inputs[:-count], targets[:-count], encode=AsFloat()),
         validation=Split(inputs[-count:], targets[-count:], encode=AsFloat()),
         test=Split(*test, encode=AsFloat()),
+        source=Crossings(("lead 1", "lead 2")),
+        class_names=("P", "PQ", "QR", "RS", "ST", "TP"),
     )
 
 

@@ -10,6 +10,7 @@ import torch
 
 from spikescan.data.dataset import Dataset, Split
 from spikescan.data.files import find_file, locate, read_bytes, read_npz
+from spikescan.data.sources import Audio
 from spikescan.data.splits import AsFloat
 from spikescan.errors import DataError
 
@@ -85,6 +86,7 @@ def fsdd(
         train=_split(train, frame, limit),
         validation=_split(held, frame, limit),
         test=_split(test, frame, limit),
+        source=Audio(_RATE),
     )
 
 

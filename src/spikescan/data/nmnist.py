@@ -69,6 +69,7 @@ def nmnist(
         train=binning.split(_read(files, rest), classes[rest]),
         validation=binning.split(_read(files, held), classes[held]),
         test=binning.split(_read(test_files, np.arange(len(test_files))), test_classes),
+        source=binning.source,
     )
 
 
@@ -81,7 +82,7 @@ def _from_archive(path: Path, binning: Binning, validation: int | None, seed: in
     held, rest = (trained[indices] for indices in _hold_out(classes[trained], validation, seed))
     train, validated, test = (binning.split(archive.recordings(part), classes[part]) for part in (rest, held, tested))
     name = f"N-MNIST ({len(trained):,} + {len(tested):,} recordings)"
-    return Dataset(name=name, classes=10, train=train, validation=validated, test=test)
+    return Dataset(name=name, classes=10, train=train, validation=validated, test=test, source=binning.source)
 
 
 def _hold_out(classes: np.ndarray, count: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:
