@@ -184,7 +184,8 @@ figcaption { font-size: 0.9rem; margin-top: 0.5rem; max-width: 85ch; }
 picture, img { display: block; width: 100%; height: auto; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 1.25rem;
   align-items: start; }
-section > figure + figure, .grid + p, figure + .scroll, .scroll + .scroll, .scroll + figure { margin-top: 1.25rem; }
+section > figure + figure, .grid + p, figure + .scroll, figure + .grid, .scroll + .scroll, .scroll + figure {
+  margin-top: 1.25rem; }
 .scroll { overflow-x: auto; }
 .quotation { white-space: pre-wrap; overflow-wrap: anywhere; max-height: 26rem; overflow-y: auto; background: var(--ground);
   border-radius: 8px; padding: 0.8rem 1rem; font: 0.9rem/1.45 ui-monospace, monospace; margin-bottom: 1rem; }

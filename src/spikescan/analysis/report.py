@@ -10,6 +10,7 @@ from spikescan.analysis.agreement import Agreement
 from spikescan.analysis.findings import Findings, find
 from spikescan.analysis.sections import SECTIONS
 from spikescan.analysis.theme import DARK, LIGHT
+from spikescan.control import ControlRun
 from spikescan.errors import InputError
 from spikescan.files import write_text, write_whole
 from spikescan.training.run import Run
@@ -17,11 +18,11 @@ from spikescan.training.run import Run
 __all__ = ["report_run", "write_demo_picture", "write_report"]
 
 
-def report_run(run: Run, *, agreement: Agreement | None = None, sample: int = 0) -> Path:
+def report_run(run: Run | ControlRun, *, agreement: Agreement | None = None, sample: int = 0) -> Path:
     """Write ``report.html`` into a run folder and return its path.
 
     Args:
-        run: from `spikescan.training.load_run`.
+        run: from `spikescan.training.load_run`, or of a control task.
         agreement: measured before; None takes ``agreement.json`` in the folder, which `spikescan check` writes, or else
             measures the test split, if the model can be stepped.
         sample: which sample of the test split to follow through the model.

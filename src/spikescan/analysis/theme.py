@@ -84,7 +84,7 @@ class Theme:
         return [to_hex(colormaps["turbo"](0.05 + 0.9 * place / (count - 1))) for place in range(count)]
 
 
-_OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999")
+_OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999", "#f0e442")
 
 LIGHT = Theme("#ffffff", "#1c2733", "#d5dbe1", "#0072b2", "#d55e00", "#009e73", "#8cc4e8", "#06304f")
 DARK = Theme("#151b22", "#dfe6ee", "#3a4551", "#56b4e9", "#f0915a", "#2fc79c", "#2f6f9f", "#e6f4ff")

@@ -101,15 +101,20 @@ class Crossings:
 
 @dataclass(frozen=True)
 class Series:
-    """Variables over time, one a channel.
+    """Variables over time, one a channel; or several steps of each in one time step, ``[T, frame, variables]``.
 
     Args:
         names: of the variables.
-        horizon: how many steps of the same variables the targets ``[N, horizon * C]`` hold; None if they are something else.
+        horizon: how many steps of the same variables the targets ``[N, horizon * variables]`` hold; None if they hold something
+            else.
     """
 
     names: tuple[str, ...]
     horizon: int | None = None
+
+    def values(self, sequence: Tensor) -> Tensor:
+        """``[T, *, variables]`` to ``[steps, variables]``."""
+        return sequence.reshape(-1, len(self.names))
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,12 @@
 """What a report shows, as values; and how they are found for a run."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from spikescan.analysis.agreement import Agreement, measure_split_agreement
+from spikescan.analysis.energy import Energy
 from spikescan.analysis.findings.classes import (
     ClassRates,
     Confusion,
@@ -16,7 +15,9 @@ from spikescan.analysis.findings.classes import (
     class_rates_meter,
     confusion_meter,
 )
+from spikescan.analysis.findings.energy import energy
 from spikescan.analysis.findings.example import Example, follow
+from spikescan.analysis.findings.kept import read_kept
 from spikescan.analysis.findings.language import GeneratedText, PositionLoss, generated_text, position_loss_meter
 from spikescan.analysis.findings.steps import Bands, Track, label_bands, tracks
 from spikescan.analysis.findings.survey import FiringMeter, Meter, Score, ScoreMeter, survey
@@ -30,7 +31,9 @@ from spikescan.analysis.findings.values import (
 )
 from spikescan.analysis.latency import Latency, measure_latency
 from spikescan.analysis.recording import FiringRate
-from spikescan.errors import CheckpointError, InputError
+from spikescan.control import ControlRun
+from spikescan.errors import InputError
+from spikescan.neurons.base import spiking_neurons
 from spikescan.training.run import Run
 
 __all__ = ["Findings", "find"]
@@ -69,6 +72,7 @@ class Findings:
     pairs: Pairs | None = None
     generated_text: GeneratedText | None = None
     position_loss: PositionLoss | None = None
+    energy: Energy | None = None
 
 
 _METERS: Mapping[str, Callable[[Run], Meter | None]] = {
@@ -89,12 +93,15 @@ _SHOWN: Mapping[str, Callable[[Run], Any]] = {
     "tracks": tracks,
     "forecast_windows": forecast_windows,
     "generated_text": generated_text,
+    "energy": energy,
 }
 """What is found by other means, by field of `Findings`; None or empty where it does not apply to a run."""
 
 
-def find(run: Run, *, agreement: Agreement | None = None, sample: int = 0) -> Findings:
+def find(run: Run | ControlRun, *, agreement: Agreement | None = None, sample: int = 0) -> Findings:
     """Measure all that the report of a run shows; the arguments are those of `report.report_run`."""
+    if isinstance(run, ControlRun):
+        return _find_control(run)
     test = run.dataset.test
     if not 0 <= sample < len(test):
         raise InputError(
@@ -117,7 +124,7 @@ def find(run: Run, *, agreement: Agreement | None = None, sample: int = 0) -> Fi
         example=example,
         latency=measure_latency(run.model, x) if run.model.streamable else None,
         config=asdict(run.experiment),
-        environment=_read_json(run.folder / "environment.json"),
+        environment=read_kept(run.folder / "environment.json"),
         **{field: meter.result() for field, meter in meters.items()},
         **{field: look(run) for field, look in _SHOWN.items()},
     )
@@ -126,22 +133,27 @@ def find(run: Run, *, agreement: Agreement | None = None, sample: int = 0) -> Fi
 def _steps(run: Run) -> str:
     lengths = run.dataset.test.lengths
     if lengths is None:
-        return f"{run.dataset.time_steps:,} time steps"
+        return f"{run.dataset.test.inputs.shape[1]:,} time steps"
     return f"{int(lengths.min()):,} to {int(lengths.max()):,} time steps"
 
 
 def _kept_agreement(run: Run) -> Agreement | None:
     """What `spikescan check` left in the run folder."""
-    values = _read_json(run.folder / "agreement.json")
+    values = read_kept(run.folder / "agreement.json")
     return None if values is None else Agreement.from_dict(values)
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
-    except ValueError as error:
-        raise CheckpointError(
-            f"{path} is damaged ({error}); delete it, and what it held is left out or measured anew."
-        ) from error
+def _find_control(run: ControlRun) -> Findings:
+    """Of a run in an environment: how it learned, and how it did in the test if `spikescan eval` left that."""
+    kinds = dict.fromkeys(type(neuron).__name__ for neuron in spiking_neurons(run.model).values())
+    tested = read_kept(run.folder / "evaluation-test.json")
+    return Findings(
+        title=f"{', '.join(kinds) or type(run.model).__name__} in {run.experiment.environment['name']}",
+        subtitle=f"run {run.folder.resolve().name}, spikescan {version('spikescan')}",
+        parameters=sum(parameter.numel() for parameter in run.model.parameters()),
+        metrics=run.metrics,
+        best_epoch=run.epoch,
+        test=None if tested is None else Score("return", tested["mean_return"], len(tested["returns"]), "episodes"),
+        config=asdict(run.experiment),
+        environment=read_kept(run.folder / "environment.json"),
+    )

@@ -58,7 +58,7 @@ class _PositionLossMeter(Meter):
 
 def position_loss_meter(run: Run) -> Meter | None:
     """`PositionLoss` of a language model."""
-    return _PositionLossMeter(run.dataset.time_steps) if isinstance(run.task, Language) else None
+    return _PositionLossMeter(run.dataset.test.inputs.shape[1]) if isinstance(run.task, Language) else None
 
 
 def generated_text(

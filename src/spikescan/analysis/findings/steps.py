@@ -85,6 +85,6 @@ def _signals(example: Example) -> tuple[Tensor, Sequence[str]]:
     source, x = example.source, example.input.flatten(1)
     if isinstance(source, Crossings):
         return source.signals(x), source.names
-    if isinstance(source, Series):
+    if isinstance(source, Series) and len(source.names) == x.shape[1]:
         return x, source.names
     return x, [f"channel {number}" for number in range(x.shape[1])]

@@ -62,6 +62,8 @@ class Score:
     """Such as ``"accuracy"``."""
     value: float
     samples: int
+    unit: str = "samples"
+    """What the samples are."""
 
 
 class ScoreMeter(Meter):

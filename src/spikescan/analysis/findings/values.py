@@ -31,13 +31,13 @@ class Window:
     """One forecast."""
 
     names: Sequence[str]
-    """Of the C variables."""
+    """Of the variables."""
     past: Tensor
-    """``[T, C]``: what the model saw."""
+    """``[steps, variables]``: what the model saw."""
     future: Tensor
-    """``[horizon, C]``: what came."""
+    """``[horizon, variables]``: what came."""
     forecast: Tensor
-    """``[horizon, C]``: what the model said would come."""
+    """``[horizon, variables]``: what the model said would come."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class _ForecastErrorsMeter(Meter):
         shape = (len(seen.batch.targets), self._horizon, -1)
         future = seen.batch.targets.double().view(shape)
         said = final_step(seen.recording.output, seen.batch.lengths).double().view(shape)
-        last = final_step(seen.batch.inputs, seen.batch.lengths).double().unsqueeze(1)
+        last = final_step(seen.batch.inputs, seen.batch.lengths).double().view(len(future), -1, future.shape[2])[:, -1:]
         for row, forecast in enumerate((said, last)):
             self._squares[row] += (forecast - future).square().sum((0, 2))
         self._absolute += float((said - future).abs().sum())
@@ -121,7 +121,7 @@ def forecast_windows(run: Run, count: int = 3) -> Sequence[Window]:
         said = final_step(example.recording.output, example.recording.lengths)[0]
         assert example.target is not None
         future, forecast = (values.view(horizon, -1) for values in (example.target, said))
-        windows.append(Window(source.names, example.input, future, forecast))
+        windows.append(Window(source.names, source.values(example.input), future, forecast))
     return windows
 
 

@@ -5,6 +5,7 @@ They need ``pip install 'spikescan[train]'``.
 
 from spikescan.analysis.pictures.activity import activity, demo, inside
 from spikescan.analysis.pictures.classes import class_rasters, confusion_matrix
+from spikescan.analysis.pictures.energy import energy
 from spikescan.analysis.pictures.firing import firing_rates
 from spikescan.analysis.pictures.language import position_loss
 from spikescan.analysis.pictures.learning import learning_curve, rate_curves, speed_curve
@@ -17,6 +18,7 @@ __all__ = [
     "class_rasters",
     "confusion_matrix",
     "demo",
+    "energy",
     "event_frames",
     "event_image",
     "firing_rates",

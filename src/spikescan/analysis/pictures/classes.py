@@ -30,9 +30,9 @@ def confusion_matrix(confusion: "Confusion", *, theme: Theme = LIGHT) -> "Figure
     counts, names = confusion.counts, list(confusion.names)
     classes = len(names)
     shares = (counts / counts.sum(1, keepdim=True).clamp(min=1)).float()
-    side = max(4.0, min(0.46 * classes, 9.0))
-    with theme.figure(side + 3.0, side + 1.2) as figure:
-        matrix, bars = figure.subplots(1, 2, sharey=True, width_ratios=[side, 1.4])
+    side = max(3.4, min(0.42 * classes, 9.0))
+    with theme.figure(side + 1.8, side + 0.8) as figure:
+        matrix, bars = figure.subplots(1, 2, sharey=True, width_ratios=[side, 1.2])
         shades = LinearSegmentedColormap.from_list("shares", [theme.paper, theme.first])
         matrix.imshow(shares.numpy(), cmap=shades, vmin=0.0, vmax=1.0, aspect="auto", interpolation="nearest")
         if classes <= _NUMBERED:

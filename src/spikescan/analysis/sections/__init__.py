@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from spikescan.analysis.findings import Findings
-from spikescan.analysis.sections import classes, example, language, run, values
+from spikescan.analysis.sections import classes, energy, example, language, run, values
 
 __all__ = ["SECTIONS"]
 
@@ -22,6 +22,7 @@ SECTIONS: tuple[Callable[[Findings], str | None], ...] = (
     example.insides,
     run.learning,
     run.firing,
+    energy.energy,
     run.speed,
     run.facts,
 )

@@ -98,7 +98,7 @@ def _series(example: Example) -> str | None:
     if len(example.source.names) > _SIGNALS_SHOWN:
         return None
     return page.picture(
-        partial(pictures.signals, example.input, example.source.names),
+        partial(pictures.signals, example.source.values(example.input), example.source.names),
         f"The variables {', '.join(example.source.names)} over time.",
         wide=True,
     )

@@ -5,7 +5,7 @@ from functools import partial
 
 from spikescan.analysis import page, pictures
 from spikescan.analysis.findings import Findings
-from spikescan.analysis.sections.words import duration, short
+from spikescan.analysis.sections.words import duration, joules, short
 
 __all__ = ["agreement", "facts", "firing", "headlines", "learning", "speed"]
 
@@ -129,7 +129,7 @@ def _headlines(findings: Findings) -> Iterator[tuple[str, str, str]]:
     if findings.test is not None:
         value = findings.test.value
         shown = f"{value:.1%}" if findings.test.name in ("accuracy", "agreement") else f"{value:.4g}"
-        yield f"test {findings.test.name}", shown, f"on {findings.test.samples:,} samples"
+        yield f"test {findings.test.name}", shown, f"on {findings.test.samples:,} {findings.test.unit}"
     if findings.agreement is not None:
         # Each way is a comparison of its own; the headline is the worst of them.
         predictions = max((way.predictions for way in findings.agreement.ways), key=lambda count: count.differing)
@@ -146,6 +146,12 @@ def _headlines(findings: Findings) -> Iterator[tuple[str, str, str]]:
         neurons = sum(rate.per_neuron.numel() for rate in findings.firing.values())
         total = sum(float(rate.per_neuron.sum()) for rate in findings.firing.values())
         yield "firing rate", f"{total / neurons:.3g}", "mean spikes a step"
+    if findings.energy is not None:
+        yield (
+            "energy a sample",
+            joules(findings.energy.joules),
+            f"{joules(findings.energy.dense_joules)} without spikes",
+        )
     yield "parameters", short(findings.parameters), "in the network"
 
 

@@ -1,6 +1,6 @@
 """Numbers and texts as they are read."""
 
-__all__ = ["duration", "short", "words_of"]
+__all__ = ["duration", "joules", "short", "words_of"]
 
 
 def short(number: float) -> str:
@@ -19,6 +19,14 @@ def duration(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds * 1e6:.3g} µs"
+
+
+def joules(energy: float) -> str:
+    """In the unit that fits."""
+    for size, unit in ((1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ")):
+        if energy >= size:
+            return f"{energy / size:.3g} {unit}"
+    return f"{energy * 1e12:.3g} pJ"
 
 
 def words_of(text: str, longest: int | None = None) -> str:
