@@ -32,7 +32,7 @@ def confusion_matrix(confusion: "Confusion", *, theme: Theme = LIGHT) -> "Figure
     shares = (counts / counts.sum(1, keepdim=True).clamp(min=1)).float()
     side = max(3.4, min(0.42 * classes, 9.0))
     with theme.figure(side + 1.8, side + 0.8) as figure:
-        matrix, bars = figure.subplots(1, 2, sharey=True, width_ratios=[side, 1.2])
+        matrix, bars = figure.subplots(1, 2, sharey=True, width_ratios=[side, 1.4])
         shades = LinearSegmentedColormap.from_list("shares", [theme.paper, theme.first])
         matrix.imshow(shares.numpy(), cmap=shades, vmin=0.0, vmax=1.0, aspect="auto", interpolation="nearest")
         if classes <= _NUMBERED:
@@ -53,7 +53,7 @@ def confusion_matrix(confusion: "Confusion", *, theme: Theme = LIGHT) -> "Figure
         bars.barh(range(classes), recalls.tolist(), color=theme.first, height=0.75)
         bars.set_xlim(0, 1)
         bars.set_xticks([0, 0.5, 1], ["0", "50", "100"])
-        bars.set_title("recognised, %")
+        bars.set_title("recognised, %", fontsize=8)
         bars.tick_params(labelleft=False, left=False)
         if classes <= _NUMBERED:
             for row, recall in enumerate(recalls.tolist()):
