@@ -86,9 +86,14 @@ def test_the_agreement_of_a_split_is_that_of_its_tensors(tmp_path, small_batches
 
 
 def test_long_samples_and_wide_ones_come_in_small_batches():
-    assert _batches.batch_size(Split(torch.zeros(2, 10, 3), torch.zeros(2, dtype=torch.int64))) == 100
-    assert _batches.batch_size(Split(torch.zeros(2, 20_000, 1), torch.zeros(2, dtype=torch.int64))) == 2
-    assert _batches.batch_size(Split(torch.zeros(1, 2, 1 << 23), torch.zeros(1, dtype=torch.int64))) == 1
+    def at_once(inputs: torch.Tensor) -> int:
+        return _batches.batch_size(
+            network(inputs.shape[2], 2), Split(inputs, torch.zeros(len(inputs), dtype=torch.int64))
+        )
+
+    assert at_once(torch.zeros(2, 10, 3)) == 100
+    assert at_once(torch.zeros(2, 200_000, 2)) == (1 << 25) // (200_000 * (2 + 6 + 2))
+    assert at_once(torch.zeros(2, 10, 1 << 18)) == 12
 
 
 def test_confusion_counts_samples_at_their_last_valid_step(tmp_path, small_batches):

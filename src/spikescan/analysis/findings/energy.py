@@ -18,7 +18,7 @@ def energy(run: Run) -> Energy | None:
         return Energy.from_dict(kept)
     test = run.dataset.test
     try:
-        return measure_energy(run.model, test, samples=_SAMPLES, batch_size=batch_size(test))
+        return measure_energy(run.model, test, samples=_SAMPLES, batch_size=batch_size(run.model, test))
     except InputError:
         # A part of the model whose operations nobody has written down.
         return None
