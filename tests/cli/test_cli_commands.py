@@ -237,8 +237,9 @@ def test_help_and_version(capsys):
 @pytest.mark.parametrize("name", list_recipes())
 def test_recipes_build(name):
     experiment = experiment_from(read_yaml(find_recipe(name)), name)
-    model = build_model(experiment, ModelShape(2, 10, 5))
-    assert model(torch.zeros(5, 1, 2))[0].shape == (5, 1, 10)
+    model = build_model(experiment, ModelShape(2, 70, 5))
+    space = {"forecaster": (7,), "vgg": (17, 17)}.get(experiment.model["name"], ())
+    assert model(torch.zeros(5, 1, 2, *space))[0].shape == (5, 1, 70)
     build_optimiser(experiment, model)
     build_schedule(experiment)
     if experiment.task["name"] != "auto":  # that is settled by the data

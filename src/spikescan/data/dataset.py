@@ -55,8 +55,8 @@ class Split:
         inputs: ``[N, T, C, *]``; or what `encode` makes that of, ``[N, T, *]`` in a compact type.
         targets: see above; what steps beyond a sample's length hold is not read.
         lengths: int64 ``[N]``, valid steps of each sample; None means that all steps are valid.
-        augment: changes the inputs ``[n, T, C, *]`` of a batch at random each time it is cut, by torch's own generator;
-            None leaves them as they are. Only a training split has one.
+        augment: changes a batch at random each time it is cut, by torch's own generator; it may change targets and lengths with
+            the inputs, but neither T nor B. None leaves batches as they are. Only a training split has one.
         encode: makes the float32 inputs ``[n, T, C, *]`` of a batch from stored ones, before `augment`; None if they
             are stored so.
     """
@@ -64,7 +64,7 @@ class Split:
     inputs: Tensor
     targets: Tensor
     lengths: Tensor | None = None
-    augment: Callable[[Tensor], Tensor] | None = None
+    augment: Callable[[Batch], Batch] | None = None
     encode: Callable[[Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
@@ -97,9 +97,9 @@ class Split:
             longest = int(lengths.max())
             inputs = inputs[:, :longest]
             targets = targets[:, :longest] if self.has_step_targets else targets
-        for change in (self.encode, self.augment):
-            inputs = inputs if change is None else change(inputs)
-        return Batch(inputs.transpose(0, 1).contiguous(), targets, lengths)
+        inputs = inputs if self.encode is None else self.encode(inputs)
+        batch = Batch(inputs.transpose(0, 1).contiguous(), targets, lengths)
+        return batch if self.augment is None else self.augment(batch)
 
     def encoded(self, indices: Tensor | slice) -> Tensor:
         """The inputs ``[n, T, C, *]`` of the samples at `indices`, without augmentation."""

@@ -1,7 +1,7 @@
 """Images as sequences: pixel by pixel or column by column, in order or permuted, and moved at random in training."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spikescan.data.dataset import Dataset, Split
+from spikescan.data.dataset import Batch, Dataset, Split
 from spikescan.data.files import find_file, read_npz
 from spikescan.data.idx import read_idx
 from spikescan.data.sources import Layout
@@ -87,11 +87,11 @@ class _Changed:
     layout: Layout
     changes: tuple[Callable[[Tensor], Tensor], ...]
 
-    def __call__(self, sequences: Tensor) -> Tensor:
-        images = self.layout.images(sequences)
+    def __call__(self, batch: Batch) -> Batch:
+        images = self.layout.images(batch.inputs.transpose(0, 1).contiguous())
         for change in self.changes:
             images = change(images)
-        return self.layout.sequences(images)
+        return replace(batch, inputs=self.layout.sequences(images).transpose(0, 1).contiguous())
 
 
 @dataclass(frozen=True)
