@@ -11,6 +11,7 @@ from torch import Tensor
 
 from spikescan.data.dataset import Batch, Split
 from spikescan.data.files import read_npz
+from spikescan.data.sources import Sensor
 from spikescan.data.splits import AsFloat
 from spikescan.errors import DataError
 
@@ -73,6 +74,11 @@ class Binning:
             raise DataError(f"duration is {self.duration}, expected microseconds, and bin_by='time'.")
         if self.downsample < 1 or height % self.downsample or width % self.downsample:
             raise DataError(f"downsample is {self.downsample}, expected a divisor of {height} and {width}.")
+
+    @property
+    def source(self) -> Sensor:
+        """What a sample is made from, for those who look at it."""
+        return Sensor(*self.shape[2:])
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

@@ -9,6 +9,7 @@ import torch
 
 from spikescan.data.dataset import NOT_SCORED, Batch, Dataset, Split
 from spikescan.data.files import find_file, has_file, locate, read_mat, read_npz
+from spikescan.data.sources import Crossings
 from spikescan.data.splits import AsFloat
 from spikescan.errors import DataError
 
@@ -71,6 +72,8 @@ def ecg_qtdb(
         train=Split(inputs[:-count], targets[:-count], encode=AsFloat(), augment=_Rate(rate) if rate else None),
         validation=Split(inputs[-count:], targets[-count:], encode=AsFloat()),
         test=Split(*test, encode=AsFloat()),
+        source=Crossings(("lead 1", "lead 2")),
+        class_names=("P", "PQ", "QR", "RS", "ST", "TP"),
     )
 
 

@@ -9,11 +9,14 @@ import torch
 
 from spikescan.data.dataset import Dataset, Split
 from spikescan.data.files import check_sha256, find_file, locate, read_bytes
+from spikescan.data.sources import Series
 from spikescan.errors import DataError
 
 __all__ = ["ett", "exchange_rate"]
 
 _ETT_COLUMNS = ["date", "HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL", "OT"]
+_CURRENCIES = ("Australia", "Britain", "Canada", "Switzerland", "China", "Japan", "New Zealand", "Singapore")
+"""In the order of Lai et al.; the file does not name its columns."""
 _ETT_SHA256 = {
     "ETTh1": "f18de3ad269cef59bb07b5438d79bb3042d3be49bdeecf01c1cd6d29695ee066",
     "ETTh2": "a3dc2c597b9218c7ce1cd55eb77b283fd459a1d09d753063f944967dd6b9218b",
@@ -64,7 +67,8 @@ def ett(
         raise DataError(f"{file} starts with {header[:60]!r}, expected {','.join(_ETT_COLUMNS)}.")
     values = _numbers(file, [row.partition(",")[2] for row in rows], columns=7)
     month = 30 * 24 * (4 if series.startswith("ETTm") else 1)
-    return _windows(file, values, [12 * month, 16 * month, 20 * month], series, window, horizon, frame, stride)
+    ends = [12 * month, 16 * month, 20 * month]
+    return _windows(file, values, ends, series, window, horizon, tuple(_ETT_COLUMNS[1:]), frame, stride)
 
 
 def exchange_rate(*, path: str | None = None, window: int = 336, horizon: int = 96) -> Dataset:
@@ -87,7 +91,8 @@ def exchange_rate(*, path: str | None = None, window: int = 336, horizon: int = 
     values = _numbers(file, read_bytes(file).decode(errors="replace").splitlines(), columns=8)
     rows = len(values)
     test = int(rows * 0.2)
-    return _windows(file, values, [int(rows * 0.7), rows - test, rows], "Exchange rate", window, horizon)
+    ends = [int(rows * 0.7), rows - test, rows]
+    return _windows(file, values, ends, "Exchange rate", window, horizon, _CURRENCIES)
 
 
 def _numbers(path: Path, lines: list[str], columns: int) -> np.ndarray:
@@ -110,6 +115,7 @@ def _windows(
     name: str,
     window: int,
     horizon: int,
+    columns: tuple[str, ...],
     frame: int | None = None,
     stride: int = 1,
 ) -> Dataset:
@@ -139,6 +145,7 @@ def _windows(
         train=replace(parts[0], inputs=parts[0].inputs[::stride], targets=parts[0].targets[::stride]),
         validation=parts[1],
         test=parts[2],
+        source=Series(columns, horizon),
     )
 
 

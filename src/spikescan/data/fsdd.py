@@ -12,6 +12,7 @@ from torch import nn
 
 from spikescan.data.dataset import Batch, Dataset, Split
 from spikescan.data.files import find_file, locate, read_bytes, read_npz
+from spikescan.data.sources import Audio
 from spikescan.data.splits import AsFloat
 from spikescan.errors import DataError
 
@@ -112,6 +113,7 @@ def fsdd(
         train=replace(_split(train, frame, limit), augment=_Speed(speed) if speed else None),
         validation=_split(held, frame, limit),
         test=_split(test, frame, limit),
+        source=Audio(_RATE),
     )
 
 

@@ -76,6 +76,7 @@ def nmnist(
         train=binning.split(_read(files, rest), classes[rest], augment),
         validation=binning.split(_read(files, held), classes[held]),
         test=binning.split(_read(test_files, np.arange(len(test_files))), test_classes),
+        source=binning.source,
     )
 
 
@@ -89,7 +90,7 @@ def _from_archive(path: Path, binning: Binning, augment: Jitter | None, validati
     train = binning.split(archive.recordings(rest), classes[rest], augment)
     validated, test = (binning.split(archive.recordings(part), classes[part]) for part in (held, tested))
     name = f"N-MNIST ({len(trained):,} + {len(tested):,} recordings)"
-    return Dataset(name=name, classes=10, train=train, validation=validated, test=test)
+    return Dataset(name=name, classes=10, train=train, validation=validated, test=test, source=binning.source)
 
 
 def _hold_out(classes: np.ndarray, count: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:

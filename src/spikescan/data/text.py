@@ -11,6 +11,7 @@ import torch
 
 from spikescan.data.dataset import NOT_SCORED, Dataset, Split
 from spikescan.data.files import check_sha256, find_file, has_file, locate, read_bytes, read_npz, read_text
+from spikescan.data.sources import Text
 from spikescan.data.splits import OneHot
 from spikescan.errors import DataError
 
@@ -72,7 +73,8 @@ def tiny_shakespeare(
     known = int(len(numbers) * 0.9)
     kept = int(known * (1.0 - validation))
     parts = {"train": numbers[:kept], "validation": numbers[kept:known], "test": numbers[known:]}
-    return _language("Tiny Shakespeare", parts, len(symbols), steps, stride, evaluation_steps)
+    source = Text(tuple(symbols))
+    return _language("Tiny Shakespeare", parts, source, steps, stride, evaluation_steps)
 
 
 def wikitext2(
@@ -111,7 +113,7 @@ def wikitext2(
     unknown = numbers[_UNKNOWN]
     parts = {part: np.array([numbers.get(word, unknown) for word in words]) for part, words in texts.items()}
     name = "WikiText-2 (without its training text)" if without_train else "WikiText-2"
-    return _language(name, parts, len(common), steps)
+    return _language(name, parts, Text(tuple(common), separator=" "), steps)
 
 
 def _words(folder: Path, part: str) -> list[str]:
@@ -124,7 +126,7 @@ def _words(folder: Path, part: str) -> list[str]:
 def _language(
     name: str,
     parts: dict[str, np.ndarray],
-    symbols: int,
+    source: Text,
     steps: int,
     stride: int | None = None,
     evaluation_steps: int | None = None,
@@ -141,9 +143,10 @@ def _language(
         raise DataError(
             f"{name}: the {short} text has {len(parts[short])} symbols, expected at least 2. Fetch it again."
         )
+    symbols = len(source.symbols)
     train = _chunks(parts["train"], symbols, steps, stride)
     validation, test = (_chunks(parts[part], symbols, evaluated, evaluated) for part in ("validation", "test"))
-    return Dataset(name=name, classes=symbols, train=train, validation=validation, test=test)
+    return Dataset(name=name, classes=symbols, train=train, validation=validation, test=test, source=source)
 
 
 def _chunks(numbers: np.ndarray, symbols: int, steps: int, stride: int) -> Split:
@@ -187,7 +190,15 @@ def movie_reviews(*, path: str | None = None, longest: int = 4000, fold: int = 9
     if not all(parts.values()):
         raise DataError(f"{place} lacks reviews of some folds: of cv000 to cv999 the first digit is the fold.")
     train, validation, test = (_review_split(parts[part], longest) for part in ("train", "validation", "test"))
-    return Dataset(name="Movie reviews", classes=2, train=train, validation=validation, test=test)
+    return Dataset(
+        name="Movie reviews",
+        classes=2,
+        train=train,
+        validation=validation,
+        test=test,
+        source=Text(tuple(map(chr, range(128)))),
+        class_names=("against", "for"),
+    )
 
 
 Review = tuple[bytes, int, int]
