@@ -5,7 +5,9 @@ The HTML report is in `spikescan.analysis.report`, its pictures in `spikescan.an
 """
 
 from spikescan.analysis.agreement import Agreement, Count, WayAgreement, measure_agreement
+from spikescan.analysis.energy import CONSTANTS, Constants, Energy, LayerEnergy, find_constants, measure_energy
 from spikescan.analysis.latency import Latency, measure_latency
+from spikescan.analysis.operations import Operations
 from spikescan.analysis.recording import (
     FiringRate,
     LayerRecording,
@@ -17,14 +19,21 @@ from spikescan.analysis.recording import (
 )
 
 __all__ = [
+    "CONSTANTS",
     "Agreement",
+    "Constants",
     "Count",
+    "Energy",
     "FiringRate",
     "Latency",
+    "LayerEnergy",
     "LayerRecording",
+    "Operations",
     "Recording",
     "WayAgreement",
+    "find_constants",
     "measure_agreement",
+    "measure_energy",
     "measure_firing",
     "measure_latency",
     "record",
