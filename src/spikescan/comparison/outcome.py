@@ -46,8 +46,9 @@ class Measured:
         time_steps: T of a sample.
         sub_steps: T x N, binary time steps for integer spikes of up to N.
         samples: of each split.
-        operations: a sample, by kind; empty where they were not counted.
-        energy: a sample, in joules, by what uses it; empty where it was not estimated.
+        operations: a sample, by kind (`spikescan.analysis.Operations`), on test samples; empty where they could not be counted.
+        energy: of these operations, in joules a sample, by what does them: synapses, neurons, other.
+        dense_energy: of the same network with real numbers in place of spikes.
     """
 
     score_name: str
@@ -66,6 +67,7 @@ class Measured:
     samples: dict[str, int]
     operations: dict[str, float] = field(default_factory=dict)
     energy: dict[str, float] = field(default_factory=dict)
+    dense_energy: float | None = None
 
     @property
     def firing_rate(self) -> float | None:

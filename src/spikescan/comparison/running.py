@@ -128,7 +128,7 @@ def _check_run(trial: Trial, folder: Path) -> None:
 
 def run_trials(
     trials: list[Trial], folders: Folders, *, workers: int = 1, until: float | None = None
-) -> Iterator[Progress]:
+) -> Generator[Progress, None, None]:
     """Run trials in their order; each that is done leaves its file.
 
     Nothing runs until the events are asked for. Stopping between two of them, or Ctrl-C, loses the epochs under way alone.

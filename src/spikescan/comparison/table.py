@@ -116,6 +116,7 @@ _COLUMNS: dict[str, Callable[[Measured], float | None]] = {
     "firing_rate": lambda m: m.firing_rate,
     "operations": lambda m: sum(m.operations.values()) if m.operations else None,
     "energy_joules": lambda m: sum(m.energy.values()) if m.energy else None,
+    "dense_energy_joules": lambda m: m.dense_energy,
 }
 """Of ``results.csv`` beside the score; each is the mean over the seeds."""
 
@@ -188,11 +189,11 @@ def _score(row: Row | None) -> str:
 
 def _details(rows: list[Row]) -> str:
     columns = ["neuron", "test score", "validation", "epoch", "parameters", "of neurons", "T", "T x N"]
-    columns += ["training, s", "neuron-steps/s", "firing rate", "operations", "energy, µJ"]
+    columns += ["training, s", "neuron-steps/s", "firing rate", "operations", "energy, µJ", "dense, µJ"]
     body = []
     for row in rows:
         numbers = [row.over_seeds(value) for value in _COLUMNS.values()]
-        scaled = [1.0] * (len(numbers) - 1) + [1e6]
+        scaled = [1.0] * (len(numbers) - 2) + [1e6, 1e6]
         shown = [
             "-" if found is None else _number(found.mean * factor)
             for found, factor in zip(numbers, scaled, strict=True)

@@ -6,12 +6,17 @@ from pathlib import Path
 
 from torch import nn
 
+from spikescan.analysis.energy import Energy, measure_energy
 from spikescan.comparison.outcome import Measured
+from spikescan.errors import InputError
 from spikescan.firing import Integer, Membrane
 from spikescan.neurons.base import spiking_neurons
 from spikescan.training import Event, Experiment, Run, evaluate, launch_fabric, load_run, train
 
 __all__ = ["train_and_measure"]
+
+_ENERGY_SAMPLES = 200
+"""Of the test split, on which operations are counted."""
 
 
 def train_and_measure(experiment: Experiment, folder: Path) -> Generator[Event, None, Measured]:
@@ -41,6 +46,7 @@ def measure_run(run: Run) -> Measured:
     spiking = {name for name, n in spiking_neurons(run.model).items() if not isinstance(n.firing, Membrane)}
     chosen = next(row for row in run.metrics if row["epoch"] == run.epoch)
     seconds = sum(row["seconds"] for row in run.metrics)
+    energy = _energy(run)
     neuron_steps = sum(row["seconds"] * row["neuron_steps_per_second"] for row in run.metrics)
     return Measured(
         score_name=run.task.score_name,
@@ -56,8 +62,21 @@ def measure_run(run: Run) -> Measured:
         firing_rates={name: rate for name, rate in tested.firing_rates.items() if name in spiking},
         time_steps=run.index.shape.time_steps,
         sub_steps=run.index.shape.time_steps * levels,
+        operations=energy.operations.to_dict() if energy else {},
+        energy=energy.joules_by_role() if energy else {},
+        dense_energy=energy.dense_joules if energy else None,
         samples={part: len(getattr(run.dataset, part)) for part in ("train", "validation", "test")},
     )
+
+
+def _energy(run: Run) -> Energy | None:
+    """None for a model with a part whose operations are not known."""
+    try:
+        return measure_energy(
+            run.model, run.dataset.test, samples=_ENERGY_SAMPLES, batch_size=run.experiment.batch_size
+        )
+    except InputError:
+        return None
 
 
 def _count(modules: Iterable[nn.Module]) -> int:
