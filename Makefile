@@ -26,7 +26,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,mnist,tensorboard,gpu]" --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[train,mnist,tensorboard,gpu,control]" --group dev
 	touch $@
 
 clean:

@@ -7,8 +7,10 @@ from rich.console import Console
 
 from spikescan.analysis import Agreement, measure_agreement
 from spikescan.cli.parsing import command_parser, parse
+from spikescan.cli.runs import load_any_run
+from spikescan.control import ControlRun, action_agreement
 from spikescan.files import write_text
-from spikescan.training import Run, load_run
+from spikescan.training import Run
 
 __all__ = ["check_run", "exit_code", "run"]
 
@@ -21,9 +23,16 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("run", help="a run folder")
     parser.add_argument("--samples", type=int, default=500, help="how many samples of the test split, from its start")
     parser.add_argument("--chunk_sizes", type=list[int], default=[16, 100], help="time steps a chunk, a run for each")
+    parser.add_argument("--episodes", type=int, default=5, help="of a control run: how many test episodes instead")
     given = parse(parser, arguments)
-    agreement = check_run(load_run(given["run"]), given["samples"], given["chunk_sizes"])
-    Console(highlight=False).print(agreement.summary(), soft_wrap=True)
+    loaded = load_any_run(given["run"])
+    console = Console(highlight=False)
+    if isinstance(loaded, ControlRun):
+        actions = action_agreement(loaded, given["episodes"])
+        console.print(actions.summary(), soft_wrap=True)
+        return 0 if actions.holds else _DIFFERS
+    agreement = check_run(loaded, given["samples"], given["chunk_sizes"])
+    console.print(agreement.summary(), soft_wrap=True)
     return exit_code(agreement)
 
 

@@ -8,7 +8,8 @@ from spikescan.analysis.report import report_run
 from spikescan.cli.check import check_run, exit_code
 from spikescan.cli.evaluate import show_evaluation
 from spikescan.cli.parsing import command_parser, parse
-from spikescan.cli.train import default_folder, load_recipe, train_and_show
+from spikescan.cli.runs import load_recipe
+from spikescan.cli.train import default_folder, train_and_show
 from spikescan.training import load_run
 
 __all__ = ["run"]

@@ -6,19 +6,20 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from spikescan.cli.text import amount, duration
+from spikescan.control import ControlStep
 from spikescan.training import EpochEnd, Event, Notice, Step
 
 __all__ = ["show"]
 
 
-def show(console: Console, events: Iterable[Event], epochs: int) -> None:
+def show(console: Console, events: Iterable[Event | ControlStep], epochs: int) -> None:
     """Draw a bar over the whole run and print a line for each epoch; where there is no terminal, the lines alone."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[numbers]}"))
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("starting", total=None, numbers="")
         for event in events:
             match event:
-                case Step():
+                case Step() | ControlStep():
                     progress.update(
                         bar,
                         description=f"epoch {event.epoch}/{epochs}",
@@ -32,7 +33,12 @@ def show(console: Console, events: Iterable[Event], epochs: int) -> None:
                     console.print(f"Note: {event.message}", highlight=False, soft_wrap=True)
 
 
-def _numbers(step: Step) -> str:
+def _numbers(step: Step | ControlStep) -> str:
+    if isinstance(step, ControlStep):
+        return (
+            f"return {step.episode_return:.4g}  loss {step.loss:.3g}  firing {step.firing_rate:.3f}  "
+            f"{step.steps_per_second:.0f} steps/s  {duration(step.seconds_left)} left"
+        )
     return (
         f"loss {step.loss:.3f}  score {step.score:.4g}  firing {step.firing_rate:.3f}  "
         f"{amount(step.neuron_steps_per_second)} neuron-steps/s  {duration(step.seconds_left)} left"

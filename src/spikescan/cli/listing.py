@@ -71,6 +71,18 @@ def _tasks() -> list[Row]:
     return _rows(list_tasks(), task_type)
 
 
+def _actors() -> list[Row]:
+    from spikescan.control.actors import actor_builder, list_actors
+
+    return _rows(list_actors(), actor_builder, skip=("inputs", "outputs", "neuron"))
+
+
+def _algorithms() -> list[Row]:
+    from spikescan.control.td3 import TD3
+
+    return _rows(["td3"], lambda name: TD3)
+
+
 def _optimisers() -> list[Row]:
     from spikescan.training.optimisers import list_optimisers, optimiser_maker
 
@@ -91,4 +103,6 @@ _KINDS: dict[str, Callable[[], list[Row]]] = {
     "tasks": _tasks,
     "optimisers": _optimisers,
     "schedules": _schedules,
+    "actors": _actors,
+    "algorithms": _algorithms,
 }

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from spikescan.cli.parsing import command_parser, parse
+from spikescan.cli.runs import load_any_run
 from spikescan.errors import DataError
 from spikescan.streaming import stream
-from spikescan.training import load_run
 
 __all__ = ["run"]
 
@@ -25,7 +25,7 @@ def run(arguments: list[str]) -> int:
         "--input", default="-", help="a .npy file [T, C] (or [T] for one channel); - reads a line of C numbers a step"
     )
     given = parse(parser, arguments)
-    loaded = load_run(given["run"])
+    loaded = load_any_run(given["run"])
     channels = loaded.index.shape.inputs
     live = stream(loaded.model)
     steps = _from_lines(sys.stdin, channels) if given["input"] == "-" else _from_file(Path(given["input"]), channels)

@@ -2,22 +2,20 @@
 
 import os
 import time
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from spikescan import ops
+from spikescan import control, ops, training
 from spikescan.cli.display import show
 from spikescan.cli.parsing import command_parser, parse
+from spikescan.cli.runs import AnyExperiment, load_recipe, read_any_experiment, recipe_kind, run_kind
+from spikescan.control import ControlExperiment
 from spikescan.errors import InputError
-from spikescan.recipes import find_recipe, list_recipes
-from spikescan.training import Experiment, experiment_from, train
-from spikescan.training.config import merge, read_yaml
-from spikescan.training.run import read_experiment
+from spikescan.recipes import list_recipes
+from spikescan.training import Experiment
 
-__all__ = ["default_folder", "load_recipe", "run", "train_and_show"]
+__all__ = ["default_folder", "run", "train_and_show"]
 
 
 def run(arguments: list[str]) -> int:
@@ -26,14 +24,13 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("recipe", nargs="?", help="a name (spikescan list recipes) or the path of a YAML file")
     parser.add_argument("--run", type=str | None, help="the run folder to make; else runs/RECIPE-TIME")
     parser.add_argument("--resume", type=str | None, help="a run folder to go on with after its last finished epoch")
-    parser.add_class_arguments(Experiment, None)
+    parser.add_class_arguments(_kind_named(arguments), None)
     given = parse(parser, arguments, defaults=False)
     recipe, folder, resume = given.pop("recipe", None), given.pop("run", None), given.pop("resume", None)
     if resume is not None:
         if recipe is not None or folder is not None:
             raise InputError("--resume RUN takes recipe and folder from that run: leave RECIPE and --run out.")
-        experiment = experiment_from(merge(asdict(read_experiment(Path(resume))), given))
-        train_and_show(experiment, Path(resume), resume=True)
+        train_and_show(read_any_experiment(Path(resume), given), Path(resume), resume=True)
         return 0
     if recipe is None:
         raise InputError(
@@ -44,10 +41,21 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def load_recipe(recipe: str, changes: dict[str, Any]) -> Experiment:
-    """The experiment of a recipe, changed."""
-    path = find_recipe(recipe)
-    return experiment_from(merge(asdict(experiment_from(read_yaml(path), str(path))), changes))
+def _kind_named(arguments: list[str]) -> type[AnyExperiment]:
+    """The kind of the experiment that a command line names, whose options it may give.
+
+    What is wrong with the recipe or the run is said later, when all of the command line was read.
+    """
+    try:
+        match arguments:
+            case ["--resume", folder, *_]:
+                return run_kind(Path(folder))
+            case [recipe, *_] if not recipe.startswith("-"):
+                return recipe_kind(recipe)
+            case _:
+                return Experiment
+    except (InputError, OSError):
+        return Experiment
 
 
 def default_folder(recipe: str) -> Path:
@@ -55,13 +63,16 @@ def default_folder(recipe: str) -> Path:
     return Path("runs") / f"{Path(recipe).stem}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
-def train_and_show(experiment: Experiment, folder: Path, *, resume: bool) -> None:
+def train_and_show(experiment: AnyExperiment, folder: Path, *, resume: bool) -> None:
     """Train with a live display, and say how to go on if it is interrupted."""
     ops.retain_freed_memory()
     # Every process of a distributed run comes through here; the first one speaks.
     console = Console(quiet=os.environ.get("LOCAL_RANK", "0") != "0")
     try:
-        show(console, train(experiment, folder, resume=resume), experiment.epochs)
+        if isinstance(experiment, ControlExperiment):
+            show(console, control.train(experiment, folder, resume=resume), experiment.epochs)
+        else:
+            show(console, training.train(experiment, folder, resume=resume), experiment.epochs)
     except KeyboardInterrupt:
         if (folder / "config.yaml").exists():
             console.print(

@@ -1,7 +1,8 @@
 """From an experiment to the objects it names."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -22,6 +23,7 @@ __all__ = [
     "build_optimiser",
     "build_schedule",
     "build_task",
+    "neuron_maker",
     "settle",
     "shape_for",
 ]
@@ -59,7 +61,11 @@ def shape_for(dataset: Dataset, task: Task) -> ModelShape:
 def build_model(experiment: Experiment, shape: ModelShape) -> Temporal:
     """The network with initial weights drawn from the experiment's seed."""
     name, options = split_choice("model", experiment.model)
-    given = {"inputs": shape.inputs, "outputs": shape.outputs, "neuron": _neuron_maker(experiment, shape)}
+    given = {
+        "inputs": shape.inputs,
+        "outputs": shape.outputs,
+        "neuron": neuron_maker(experiment.neuron, shape.time_steps),
+    }
     torch.manual_seed(experiment.seed)
     return construct(f"model {name}", model_builder(name), given, options)
 
@@ -76,10 +82,10 @@ def build_schedule(experiment: Experiment) -> Schedule:
     return construct(f"schedule {name}", schedule_maker(name), {}, options)
 
 
-def _neuron_maker(experiment: Experiment, shape: ModelShape) -> Callable[[int], Temporal]:
-    """From a number of neurons to a layer of them."""
-    name, options = split_choice("neuron", experiment.neuron)
+def neuron_maker(choice: Mapping[str, Any], time_steps: int | None) -> Callable[[int], Temporal]:
+    """From a number of neurons to a layer of them; `time_steps` is for those that are bound to a length."""
+    name, options = split_choice("neuron", choice)
     # `firing` is for create_neuron: it may be a name.
     plain = {option: value for option, value in options.items() if option != "firing"}
     checked = checked_options(f"neuron {name}", neuron_class(name), ("channels", "time_steps"), plain)
-    return lambda channels: create_neuron(name, channels, shape.time_steps, {**options, **checked})
+    return lambda channels: create_neuron(name, channels, time_steps, {**options, **checked})

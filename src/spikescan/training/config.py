@@ -4,12 +4,14 @@ from argparse import ArgumentError
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from spikescan.errors import InputError
 from spikescan.names import check_names
 
 __all__ = ["Experiment", "experiment_from", "merge", "read_yaml", "to_yaml"]
+
+E = TypeVar("E")
 
 
 @dataclass(frozen=True)
@@ -82,26 +84,31 @@ class Experiment:
                 raise InputError(f"{name} is {getattr(self, name)}, expected above 0, or null for none.")
 
 
-def experiment_from(values: Mapping[str, Any], source: str = "The experiment") -> Experiment:
+def experiment_from(
+    values: Mapping[str, Any],
+    source: str = "The experiment",
+    kind: type[E] = Experiment,  # type: ignore[assignment]  # what E is where it is left out
+) -> E:
     """An experiment from plain values, as YAML or a command line gives them.
 
     Args:
         values: fields by name; those left out keep their defaults.
         source: what the messages call it, such as the file.
+        kind: the dataclass to make; other kinds of problem have experiments of their own.
 
     Raises:
         InputError: a field that does not exist, with the nearest that does; or a value of the wrong type.
     """
     from jsonargparse import ArgumentParser
 
-    check_names(source, "field", map(str, values), [f.name for f in fields(Experiment)])
+    check_names(source, "field", map(str, values), [f.name for f in fields(kind)])  # type: ignore[arg-type]
     parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(Experiment)
+    parser.add_class_arguments(kind)
     try:
         parsed = parser.parse_object(dict(values))
     except ArgumentError as error:
         raise InputError(f"{source}: {' '.join(str(error).split())}") from error
-    return Experiment(**parsed.as_dict())
+    return kind(**parsed.as_dict())
 
 
 def merge(recipe: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,8 +143,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def to_yaml(experiment: Experiment) -> str:
-    """YAML from which `experiment_from` makes the same experiment."""
+def to_yaml(experiment: Any) -> str:
+    """YAML from which `experiment_from` makes the same experiment, a dataclass."""
     import yaml
 
     text: str = yaml.safe_dump(asdict(experiment), sort_keys=False, default_flow_style=None)

@@ -11,7 +11,18 @@ import torch
 
 __all__ = ["describe_environment"]
 
-_PACKAGES = ("spikescan", "torch", "numpy", "numba", "triton", "lightning-fabric", "safetensors", "mlxtend")
+_PACKAGES = (
+    "spikescan",
+    "torch",
+    "numpy",
+    "numba",
+    "triton",
+    "lightning-fabric",
+    "safetensors",
+    "mlxtend",
+    "gymnasium",
+    "mujoco",
+)
 
 
 def describe_environment() -> dict[str, Any]:

@@ -5,6 +5,7 @@
 
 import functools
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,16 @@ from spikescan.training.config import Experiment, experiment_from, read_yaml, to
 from spikescan.training.environment import describe_environment
 from spikescan.training.metrics import read_metrics
 
-__all__ = ["Run", "check_new_folder", "check_same_experiment", "load_run", "read_experiment", "start_folder"]
+__all__ = [
+    "Run",
+    "check_new_folder",
+    "check_same_experiment",
+    "check_unchanged",
+    "load_run",
+    "read_config",
+    "read_experiment",
+    "start_folder",
+]
 
 
 _MAY_CHANGE = ("epochs", "patience", "check_inputs", "tensorboard", "accelerator", "devices", "num_nodes", "strategy")
@@ -80,12 +90,27 @@ def read_experiment(folder: Path) -> Experiment:
     Raises:
         CheckpointError: it is no run folder.
     """
+    values = read_config(folder)
+    if "environment" in values:
+        raise CheckpointError(
+            f"{folder} is a run of a control task, which has no dataset: spikescan eval, check, stream and train --resume "
+            f"take it, and spikescan.control.load_run reads it."
+        )
+    return experiment_from(values, str(folder / "config.yaml"))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The fields in the ``config.yaml`` of a run folder, of whatever kind its experiment is.
+
+    Raises:
+        CheckpointError: it is no run folder.
+    """
     path = folder / "config.yaml"
     if not path.is_file():
         raise CheckpointError(
             f"{folder} is no run folder: it has no config.yaml. `spikescan train RECIPE --run {folder}` makes one."
         )
-    return experiment_from(read_yaml(path), str(path))
+    return read_yaml(path)
 
 
 def check_new_folder(folder: Path) -> None:
@@ -99,17 +124,21 @@ def check_new_folder(folder: Path) -> None:
 
 def check_same_experiment(folder: Path, experiment: Experiment) -> None:
     """Raise `InputError` unless `experiment` is that of the run in `folder`, where it decides the numbers."""
-    earlier, now = _decisive(read_experiment(folder)), _decisive(experiment)
+    check_unchanged(folder, _decisive(read_experiment(folder)), _decisive(experiment), (*_MAY_CHANGE, "data.path"))
+
+
+def check_unchanged(folder: Path, earlier: dict[str, Any], now: dict[str, Any], may_change: Collection[str]) -> None:
+    """Raise `InputError` unless the fields that decide the numbers are `now` as they were in the run in `folder`."""
     changed = [name for name in now if now[name] != earlier[name]]
     if changed:
         name = changed[0]
         raise InputError(
             f"A run is resumed as it was started, but {name} is now {now[name]}, in {folder} it is {earlier[name]}. "
-            f"What may change: {', '.join(_MAY_CHANGE)}, and where the data lies. Start a new run for other values."
+            f"What may change: {', '.join(may_change)}. Start a new run for other values."
         )
 
 
-def start_folder(folder: Path, experiment: Experiment, scaling: Scaling | None = None) -> None:
+def start_folder(folder: Path, experiment: Any, scaling: Scaling | None = None) -> None:
     """Make or go on with a run folder: write what does not change from epoch to epoch."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "environment.json", json.dumps(describe_environment(), indent=2) + "\n")
