@@ -50,20 +50,21 @@ class Constants:
     """Of a number of the state."""
     source: str
 
-    @property
-    def multiply_accumulate(self) -> float:
-        """A multiplication and an addition."""
-        return self.multiply + self.add
+    def by_kind(self) -> dict[str, float]:
+        """Of each kind in `Operations`; a multiply-accumulate is a multiplication and an addition."""
+        return {
+            "accumulates": self.add,
+            "multiply_accumulates": self.multiply + self.add,
+            "multiplications": self.multiply,
+            "additions": self.add,
+            "shifts": self.shift,
+            "transcendentals": self.transcendental,
+        }
 
     def joules(self, operations: Operations) -> float:
         """Of these operations."""
-        return _PICO * (
-            (operations.accumulates + operations.additions) * self.add
-            + operations.multiply_accumulates * self.multiply_accumulate
-            + operations.multiplications * self.multiply
-            + operations.shifts * self.shift
-            + operations.transcendentals * self.transcendental
-        )
+        counts = operations.to_dict()
+        return _PICO * math.fsum(energy * counts[kind] for kind, energy in self.by_kind().items())
 
 
 _SOURCES = (
@@ -252,6 +253,8 @@ def measure_energy(
         )
     count = len(split) if samples is None else min(samples, len(split))
     chosen = torch.arange(count) * len(split) // count
+    if split.lengths is not None:  # samples that are about equally long go together
+        chosen = chosen[split.lengths[chosen].argsort(stable=True)]
     device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
     trim = not model.length_bound
 

@@ -119,6 +119,15 @@ def count_operations(model: Temporal, batches: Callable[[], Iterable[Batch]]) ->
     return list(walk.layers.values())
 
 
+def walk_through(model: Temporal, batch: Batch, *, spikes: bool = False) -> tuple[Tensor, list[LayerCount]]:
+    """The output of a model that is gone through part by part, and what was counted; `spikes`: whether the input is some.
+
+    For tests: the output is the model's own.
+    """
+    walk = _Walk()
+    return walk.through_model(model, batch, spikes), list(walk.layers.values())
+
+
 def counts_as_spikes(batches: Iterable[Batch]) -> bool:
     """Whether an input is spikes: whole numbers from 0 up, at most one a value in the mean.
 
@@ -182,16 +191,11 @@ class _Walk:
 
     def through(self, path: str, part: nn.Module, signal: _Signal) -> _Signal:
         """What `part` makes of `signal`."""
-        kind = type(part)
         if isinstance(part, Neuron):
             return self._neuron(path, part, signal)
-        if kind in _COMPOSITIONS:
-            return _COMPOSITIONS[kind](self, path, part, signal)
-        if kind in _READ_OUT:
-            return self._steady(path, part, _READ_OUT[kind](part), signal)
-        if isinstance(part, Temporal):
+        if type(part) not in _HANDLERS:
             raise _refused(path, part)
-        return self._plain(path, part, signal)
+        return _HANDLERS[type(part)](self, path, part, signal)
 
     def _sequential(self, path: str, part: nn.Module, signal: _Signal) -> _Signal:
         for name, inner in part._modules.items():  # named_children leaves out the second use of a module
@@ -199,7 +203,7 @@ class _Walk:
         return signal
 
     def _per_step(self, path: str, part: PerStep, signal: _Signal) -> _Signal:
-        return self._plain(path, part.module, signal)
+        return self.through(path, part.module, signal)
 
     def _residual(self, path: str, part: Residual, signal: _Signal) -> _Signal:
         branch = self.through(_join(path, "module"), part.module, signal)
@@ -298,9 +302,10 @@ class _Walk:
         y, _ = part(signal.values, None, self.lengths)
         return _Signal(y)
 
-    def _steady(self, path: str, part: nn.Module, cost: Cost, signal: _Signal) -> _Signal:
+    def _steady(self, path: str, part: Temporal, signal: _Signal) -> _Signal:
         """A part that does the same for each value, spikes or not."""
         self._pay(signal)
+        cost = _STEADY[type(part)](part)
         y, _ = part(signal.values, None, self.lengths)
         layer = self._layer(path, part, "other")
         self._both(layer, _per_step_of(cost) * self._number(y))
@@ -309,28 +314,9 @@ class _Walk:
 
     # Modules without time
 
-    def _plain(self, path: str, module: nn.Module, signal: _Signal) -> _Signal:
-        kind = type(module)
-        if kind is nn.Sequential:
-            return self._sequential(path, module, signal)
-        if kind in WEIGHTED:
-            self._weights(path, module, signal)
-            return _Signal(self._run(module, signal.values), weighted=True)
-        if kind in KEEPING:
-            return self._keeping(module, signal)
-        if kind in MAXIMA:
-            return self._maximum(module, signal)
-        if kind in AVERAGES:
-            return self._average(path, module, signal)
-        if isinstance(module, TokenSum):
-            return self._token_sum(path, module, signal)
-        if isinstance(module, Scale):
-            return self._scale(path, module, signal)
-        if kind in NORMS:
-            return self._norm(path, module, signal)
-        if kind in _ACTIVATIONS:
-            return self._activation(path, module, signal)
-        raise _refused(path, module)
+    def _linear(self, path: str, module: nn.Module, signal: _Signal) -> _Signal:
+        self._weights(path, module, signal)
+        return _Signal(self._run(module, signal.values), weighted=True)
 
     def _weights(self, path: str, module: nn.Module, signal: _Signal) -> None:
         if path not in self.fan_outs:
@@ -351,7 +337,7 @@ class _Walk:
         layer.spikes += float(arrived.sum())
         layer.operations += Operations(accumulates=float((arrived * weights).sum()))
 
-    def _keeping(self, module: nn.Module, signal: _Signal) -> _Signal:
+    def _keeping(self, path: str, module: nn.Module, signal: _Signal) -> _Signal:
         y = self._run(module, signal.values)
         spikes = signal.spikes
         if spikes is not None:
@@ -359,7 +345,7 @@ class _Walk:
         same = isinstance(module, nn.Identity | nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d)
         return _Signal(y, spikes, signal.owed, weighted=signal.weighted and same)
 
-    def _maximum(self, module: nn.Module, signal: _Signal) -> _Signal:
+    def _maximum(self, path: str, module: nn.Module, signal: _Signal) -> _Signal:
         y = self._run(module, signal.values)
         if signal.plain:
             return _Signal(y, y)
@@ -451,18 +437,6 @@ class _Walk:
             signal.owed.clear()
 
 
-_COMPOSITIONS: dict[type, Callable[[_Walk, str, Any, _Signal], _Signal]] = {
-    Sequential: _Walk._sequential,
-    Residual: _Walk._residual,
-    PerStep: _Walk._per_step,
-    SpikeAttention: _Walk._attention,
-    DecayingSum: _Walk._decaying_sum,
-    Recurrent: _Walk._recurrent,
-    HYPR: _Walk._hypr,
-    Single: _Walk._single,
-}
-
-
 def _cost_of_s4d(part: S4D) -> Cost:
     """A complex product and its input a mode; the output, two real products a mode and the direct path."""
     modes = part.states // 2
@@ -470,7 +444,7 @@ def _cost_of_s4d(part: S4D) -> Cost:
 
 
 # Of one output value in one step.
-_READ_OUT: dict[type, Callable[[Any], Cost]] = {
+_STEADY: dict[type, Callable[[Any], Cost]] = {
     S4D: _cost_of_s4d,
     RateReadout: lambda part: Cost(1, 1, state_bytes=4),
     MaxReadout: lambda part: Cost(state_bytes=4),
@@ -484,6 +458,29 @@ _ACTIVATIONS = {
     nn.GLU: Operations(multiplications=1, transcendentals=1),
     nn.Sigmoid: Operations(transcendentals=1),
     nn.Tanh: Operations(transcendentals=1),
+}
+
+
+# Exact classes: a subclass may compute something else.
+_HANDLERS: dict[type, Callable[[_Walk, str, Any, _Signal], _Signal]] = {
+    Sequential: _Walk._sequential,
+    nn.Sequential: _Walk._sequential,
+    Residual: _Walk._residual,
+    PerStep: _Walk._per_step,
+    Recurrent: _Walk._recurrent,
+    HYPR: _Walk._hypr,
+    Single: _Walk._single,
+    SpikeAttention: _Walk._attention,
+    DecayingSum: _Walk._decaying_sum,
+    TokenSum: _Walk._token_sum,
+    Scale: _Walk._scale,
+    **dict.fromkeys(_STEADY, _Walk._steady),
+    **dict.fromkeys(WEIGHTED, _Walk._linear),
+    **dict.fromkeys(KEEPING, _Walk._keeping),
+    **dict.fromkeys(MAXIMA, _Walk._maximum),
+    **dict.fromkeys(AVERAGES, _Walk._average),
+    **dict.fromkeys(NORMS, _Walk._norm),
+    **dict.fromkeys(_ACTIVATIONS, _Walk._activation),
 }
 
 
