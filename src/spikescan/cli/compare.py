@@ -12,13 +12,23 @@ from rich.console import Console
 from spikescan import ops
 from spikescan.cli.comparing import show
 from spikescan.cli.parsing import command_parser, parse
-from spikescan.cli.train import load_recipe
-from spikescan.comparison import CONTENDERS, CONTROLS, FIRINGS, Choice, Folders, plan, run_trials, still_to_do
+from spikescan.cli.runs import load_recipe, recipe_kind
+from spikescan.comparison import (
+    CONTENDERS,
+    CONTROLS,
+    FIRINGS,
+    AnyExperiment,
+    Choice,
+    Folders,
+    plan,
+    run_trials,
+    settled,
+    still_to_do,
+)
 from spikescan.comparison.running import Finished, Progress
 from spikescan.comparison.table import write_table
 from spikescan.errors import InputError
 from spikescan.training import Experiment
-from spikescan.training.build import build_dataset, settle
 
 __all__ = ["run"]
 
@@ -62,7 +72,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("recipe", help="a name (spikescan list recipes) or the path of a YAML file")
     for name, argument in _ARGUMENTS.items():
         parser.add_argument(*dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]), **argument)
-    parser.add_class_arguments(Experiment, None)
+    parser.add_class_arguments(_kind_named(arguments), None)
     changes = parse(parser, arguments, defaults=False)
     recipe = changes.pop("recipe")
     given = Namespace(**{name: changes.pop(name, argument["default"]) for name, argument in _ARGUMENTS.items()})
@@ -75,7 +85,15 @@ def run(arguments: list[str]) -> int:
     return _train(console, load_recipe(recipe, changes), given, folder, Path(recipe).stem)
 
 
-def _train(console: Console, recipe: Experiment, given: Namespace, folder: Path, title: str) -> int:
+def _kind_named(arguments: list[str]) -> type[AnyExperiment]:
+    """The kind of the recipe that a command line begins with, whose fields it may change; its faults are named later."""
+    try:
+        return recipe_kind(arguments[0]) if arguments else Experiment
+    except (InputError, OSError):
+        return Experiment
+
+
+def _train(console: Console, recipe: AnyExperiment, given: Namespace, folder: Path, title: str) -> int:
     choice = Choice(
         neurons=_names(given.neurons),
         firings=_names(given.firing),
@@ -84,9 +102,7 @@ def _train(console: Console, recipe: Experiment, given: Namespace, folder: Path,
         seeds=given.seeds,
         options=given.options,
     )
-    dataset = build_dataset(recipe)
-    trials = plan(settle(recipe, dataset), dataset, choice)
-    del dataset
+    trials = plan(*settled(recipe), choice)
     folders = Folders(folder, Path(given.runs or folder / "unfinished"), keep=bool(given.runs))
     left = still_to_do(trials, folders, again=given.again)
     until = None if given.limit_minutes is None else time.monotonic() + 60.0 * given.limit_minutes

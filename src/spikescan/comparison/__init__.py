@@ -4,6 +4,7 @@ Needs ``pip install 'spikescan[train]'``.
 """
 
 from spikescan.comparison.contenders import CONTENDERS, Contender
+from spikescan.comparison.experiments import AnyExperiment, settled
 from spikescan.comparison.outcome import Measured, Outcome, read_outcomes
 from spikescan.comparison.plan import CONTROLS, FIRINGS, Choice, Trial, plan
 from spikescan.comparison.running import Folders, run_trials, still_to_do
@@ -12,6 +13,7 @@ __all__ = [
     "CONTENDERS",
     "CONTROLS",
     "FIRINGS",
+    "AnyExperiment",
     "Choice",
     "Contender",
     "Folders",
@@ -21,5 +23,6 @@ __all__ = [
     "plan",
     "read_outcomes",
     "run_trials",
+    "settled",
     "still_to_do",
 ]

@@ -86,7 +86,7 @@ CONTENDERS: dict[str, Contender] = {
     ),
     "prf": Contender(
         "prf",
-        lambda scale: {"tau": 2.0, "step_range": [2.0 / scale.slowest, 2.0 / scale.fastest]},
+        lambda scale: {"tau": 2.0, "step_range": [round(2.0 / scale.slowest, 4), round(2.0 / scale.fastest, 4)]},
         "memories of tau / step: log-uniform over the range",
     ),
     "lif": Contender("lif", _lif("soft"), f"soft reset; {_LIF_WHY}"),

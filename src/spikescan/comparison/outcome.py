@@ -2,19 +2,19 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from spikescan.comparison.experiments import differences, read_any
 from spikescan.comparison.plan import Trial
 from spikescan.errors import CheckpointError, InputError
 from spikescan.files import write_text
-from spikescan.training import Experiment, describe_environment, experiment_from
+from spikescan.training import describe_environment
 
 __all__ = [
     "Measured",
     "Outcome",
-    "differences",
     "find_outcome",
     "outcome_path",
     "read_outcome",
@@ -23,8 +23,6 @@ __all__ = [
 ]
 
 _FORMAT = "spikescan comparison 1"
-# What decides where and how a trial is run, not what comes out of it.
-_WHERE = ("accelerator", "devices", "num_nodes", "strategy", "tensorboard", "check_inputs")
 
 
 @dataclass(frozen=True)
@@ -37,15 +35,15 @@ class Measured:
         validation_score: at the chosen epoch, which has the best.
         epoch: the chosen one.
         test_score: of the weights of that epoch, on samples that chose nothing.
-        test_loss: likewise.
+        test_loss: likewise; None where there is none.
         parameters: that are trained.
         neuron_parameters: those of them within neurons.
         wall_seconds: of training, evaluation apart.
-        neuron_steps_per_second: time steps x samples x neurons in training.
+        neuron_steps_per_second: time steps x samples x neurons in training, the median over the epochs.
         firing_rates: spikes a neuron and time step on the test samples, by layer; empty where nothing spikes.
-        time_steps: T of a sample.
+        time_steps: T of a sample; for an actor, of an observation.
         sub_steps: T x N, binary time steps for integer spikes of up to N.
-        samples: of each split.
+        samples: how many there are of what: training samples, test episodes.
         operations: a sample, by kind (`spikescan.analysis.Operations`), on test samples; empty where they could not be counted.
         energy: of these operations, in joules a sample, by what does them: synapses, neurons, other.
         dense_energy: of the same network with real numbers in place of spikes.
@@ -56,7 +54,7 @@ class Measured:
     validation_score: float
     epoch: int
     test_score: float
-    test_loss: float
+    test_loss: float | None
     parameters: int
     neuron_parameters: int
     wall_seconds: float
@@ -139,23 +137,10 @@ def read_outcome(path: Path) -> Outcome:
         if values["format"] != _FORMAT:
             raise KeyError("format")
         given = values["trial"]
-        trial = Trial(**{**given, "experiment": experiment_from(given["experiment"], str(path))})
+        trial = Trial(**{**given, "experiment": read_any(given["experiment"], str(path))})
         measured = None if values["measured"] is None else Measured(**values["measured"])
         return Outcome(trial, measured, values["failure"], values["environment"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{path} is damaged, or no cell of a comparison ({error!r}). Delete it to train that cell again."
         ) from error
-
-
-def differences(then: Experiment, now: Experiment) -> str:
-    """In which of the fields that decide what comes out two experiments differ, in words; empty if in none."""
-    old, new = _decisive(then), _decisive(now)
-    return "; ".join(f"{name} was {old[name]}, now is {new[name]}" for name in new if new[name] != old[name])
-
-
-def _decisive(experiment: Experiment) -> dict[str, Any]:
-    """The fields that decide what comes out, as JSON gives them back."""
-    plain = replace(experiment, data={name: value for name, value in experiment.data.items() if name != "path"})
-    fields: dict[str, Any] = json.loads(json.dumps(asdict(plain)))
-    return {name: value for name, value in fields.items() if name not in _WHERE}

@@ -14,19 +14,20 @@ from pathlib import Path
 import torch
 
 from spikescan import ops
+from spikescan.comparison.experiments import differences, read_any
 from spikescan.comparison.outcome import (
     Measured,
     Outcome,
-    differences,
     find_outcome,
     outcome_path,
     write_outcome,
 )
 from spikescan.comparison.plan import Trial
 from spikescan.comparison.work import train_and_measure
+from spikescan.control import ControlStep
 from spikescan.errors import BackendError, InputError
-from spikescan.training import Event, Step
-from spikescan.training.run import read_experiment
+from spikescan.training import Step
+from spikescan.training.run import read_config
 
 __all__ = ["Advanced", "Finished", "Folders", "Lost", "Progress", "Started", "run_trials", "still_to_do"]
 
@@ -119,7 +120,8 @@ def _is_open(trial: Trial, folders: Folders, again: bool) -> bool:
 
 def _check_run(trial: Trial, folder: Path) -> None:
     """Raise `InputError` if the folder holds an unfinished run of another experiment."""
-    if (folder / "config.yaml").exists() and (words := differences(read_experiment(folder), trial.experiment)):
+    config = folder / "config.yaml"
+    if config.exists() and (words := differences(read_any(read_config(folder), str(config)), trial.experiment)):
         raise InputError(
             f"{folder} holds an unfinished run of another experiment than {trial.name} of this comparison: {words}. Name "
             f"another folder, --output FOLDER, or let it be replaced, --again."
@@ -177,11 +179,11 @@ def _advance(trial: Trial, folder: Path) -> Generator[Advanced, None, Measured]:
     with closing(work):
         while True:
             try:
-                event: Event = next(work)
+                event = next(work)
             except StopIteration as stop:
                 measured: Measured = stop.value
                 return measured
-            if isinstance(event, Step) and time.monotonic() - told >= _TELLS_EVERY:
+            if isinstance(event, Step | ControlStep) and time.monotonic() - told >= _TELLS_EVERY:
                 told = time.monotonic()
                 yield Advanced(trial, event.step, event.steps, event.seconds_left)
 

@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from spikescan.comparison.contenders import CONTENDERS, find_contender
+from spikescan.comparison.contenders import CONTENDERS
+from spikescan.comparison.experiments import AnyExperiment
 from spikescan.comparison.outcome import Measured, Outcome, read_outcomes
 from spikescan.comparison.plan import CONTROLS
 from spikescan.errors import InputError
 from spikescan.files import write_text
-from spikescan.training import Experiment
 
 __all__ = ["Row", "Spread", "rows_of", "spread", "write_table"]
 
@@ -118,6 +118,7 @@ _COLUMNS: dict[str, Callable[[Measured], float | None]] = {
     "energy_joules": lambda m: sum(m.energy.values()) if m.energy else None,
     "dense_energy_joules": lambda m: m.dense_energy,
 }
+_VARIED = ("neuron", "seed", "shuffle_time")
 """Of ``results.csv`` beside the score; each is the mean over the seeds."""
 
 
@@ -220,7 +221,7 @@ def _settings(rows: list[Row]) -> str:
         name = neuron.pop("name")
         neuron.pop("firing", None)
         words = ", ".join(f"{option} {value}" for option, value in neuron.items()) or "no options"
-        lines.append([row.contender, name, words, find_contender(row.contender).why])
+        lines.append([row.contender, name, words, row.outcomes[0].trial.settings])
     return _table(["", "neuron", "options", "why"], lines)
 
 
@@ -229,16 +230,24 @@ def _conditions(rows: list[Row], done: list[Measured]) -> str:
     experiment = outcomes[0].trial.experiment
     lines = []
     if done:
-        samples = ", ".join(f"{count:,} {part}" for part, count in done[0].samples.items())
-        lines.append(f"* Samples: {samples}. Time steps of a sample: {done[0].time_steps:,}.")
+        samples = ", ".join(f"{count:,} {what}" for what, count in done[0].samples.items())
+        lines.append(f"* Data: {samples}; {done[0].time_steps:,} time steps each at most.")
     seeds = sorted({outcome.trial.experiment.seed for outcome in outcomes})
     lines.append(
-        f"* Budget, the same for all: {experiment.epochs} epochs, batches of {experiment.batch_size}; seeds "
-        f"{', '.join(map(str, seeds))}. Model, optimiser and schedule are those of the recipe below."
+        f"* Budget, the same for all: {experiment.epochs} epochs of the recipe below, less its neuron; seeds "
+        f"{', '.join(map(str, seeds))}."
     )
-    machines = dict.fromkeys(_machine(outcome) for outcome in outcomes)
-    lines += [f"* {machine}" for machine in machines]
-    lines.append("* Seconds are of training alone, and depend on the machine and on what else ran there.")
+    lines += [f"* {machine}" for machine in _each(outcomes, _machine)]
+    lines.append(f"* Revision {', '.join(_each(outcomes, lambda outcome: str(outcome.environment.get('git'))))}.")
+    lines.append(
+        "* Seconds are of training alone. They and the speeds depend on the machine and on what else ran there; the first cell "
+        "of a kind compiles its kernels, once a machine, which its seconds contain."
+    )
+    if any(measured.energy for measured in done):
+        lines.append(
+            "* Operations and energy are means a sample, of the arithmetic alone: 45 nm, float32. Dense is the same network "
+            "with real numbers in place of spikes. An estimate, not a measurement (docs/energy.md)."
+        )
     return "\n".join(lines) + f"\n\nThe recipe, less its neuron and seed:\n\n```yaml\n{_recipe(experiment)}```"
 
 
@@ -247,18 +256,20 @@ def _machine(outcome: Outcome) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in where.get("packages", {}).items() if version)
     return (
         f"{where.get('processor')}, {where.get('cores')} cores, {where.get('threads')} threads a cell, "
-        f"{where.get('system')}, Python {where.get('python')}, {packages}, revision {where.get('git')}."
+        f"{where.get('system')}, Python {where.get('python')}, {packages}."
     )
 
 
-def _recipe(experiment: Experiment) -> str:
-    # Where the data lies is no part of the experiment.
+def _each(outcomes: Iterable[Outcome], words: Callable[[Outcome], str]) -> list[str]:
+    """What is said of outcomes, once each."""
+    return list(dict.fromkeys(map(words, outcomes)))
+
+
+def _recipe(experiment: AnyExperiment) -> str:
     import yaml
 
-    values = asdict(experiment)
-    values["data"] = {name: value for name, value in values["data"].items() if name != "path"}
-    for name in ("neuron", "seed", "shuffle_time"):
-        values.pop(name)
+    values = {name: value for name, value in asdict(experiment).items() if name not in _VARIED}
+    values.get("data", {}).pop("path", None)  # where the data lies is no part of the experiment
     text: str = yaml.safe_dump(values, sort_keys=False, default_flow_style=None)
     return text
 
