@@ -25,8 +25,8 @@ from spikescan.comparison import (
     settled,
     still_to_do,
 )
+from spikescan.comparison.publish import write_page, write_table
 from spikescan.comparison.running import Finished, Progress
-from spikescan.comparison.table import write_table
 from spikescan.errors import InputError
 from spikescan.training import Experiment
 
@@ -79,8 +79,7 @@ def run(arguments: list[str]) -> int:
     folder = Path(given.output or Path("results") / Path(recipe).stem)
     console = Console(highlight=False)
     if given.table:
-        for path in write_table(folder, Path(recipe).stem):
-            console.print(f"Written: {path}", soft_wrap=True)
+        _publish(console, folder, Path(recipe).stem)
         return 0
     return _train(console, load_recipe(recipe, changes), given, folder, Path(recipe).stem)
 
@@ -113,9 +112,13 @@ def _train(console: Console, recipe: AnyExperiment, given: Namespace, folder: Pa
     except KeyboardInterrupt:
         console.print("Stopped; what is finished is kept. Go on: the same command again.", soft_wrap=True)
         raise
-    for path in write_table(folder, title):
-        console.print(f"Written: {path}", soft_wrap=True)
+    _publish(console, folder, title)
     return _LOST if lost else 0
+
+
+def _publish(console: Console, folder: Path, title: str) -> None:
+    for path in [*write_table(folder, title), write_page(folder, title)]:
+        console.print(f"Written: {path}", soft_wrap=True)
 
 
 def _with_table(events: Iterable[Progress], folder: Path, title: str) -> Iterator[Progress]:

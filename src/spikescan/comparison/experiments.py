@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from spikescan.control import ControlExperiment, control_experiment_from, is_control
+from spikescan.control.environment import Environment
 from spikescan.errors import InputError
 from spikescan.training import Experiment, experiment_from
 from spikescan.training.build import build_dataset, settle
@@ -22,10 +23,14 @@ def settled(recipe: AnyExperiment) -> tuple[AnyExperiment, int]:
     """The recipe with what its data says of the task, and the time steps that a neuron sees in a sample.
 
     Of an actor's neurons these are the steps an observation is shown for; with memory, those of the sequences it is trained on.
+
+    Raises:
+        InputError: the data, the environment, or a package that they need is not there.
     """
     if isinstance(recipe, Experiment):
         dataset = build_dataset(recipe)
         return settle(recipe, dataset), dataset.time_steps
+    Environment(recipe.environment).close()  # says what is missing before any cell fails of it
     shown = recipe.actor.get("micro_steps", 5 if recipe.actor["name"] == "population" else 1)
     carried = recipe.actor.get("memory", recipe.actor["name"] != "population")
     return recipe, shown * (recipe.algorithm.get("sequence", 1) if carried else 1)

@@ -25,7 +25,7 @@ from spikescan.comparison.outcome import (
 from spikescan.comparison.plan import Trial
 from spikescan.comparison.work import train_and_measure
 from spikescan.control import ControlStep
-from spikescan.errors import BackendError, InputError
+from spikescan.errors import BackendError, CheckpointError, DataError, InputError
 from spikescan.training import Step
 from spikescan.training.run import read_config
 
@@ -164,6 +164,8 @@ def _run(trial: Trial, folders: Folders) -> Iterator[Advanced | Finished]:
     else:
         try:
             outcome = Outcome(trial, (yield from _advance(trial, folders.run(trial))))
+        except (DataError, CheckpointError):
+            raise  # no fault of this trial
         except (InputError, BackendError, torch.OutOfMemoryError) as error:
             outcome = Outcome(trial, None, " ".join(str(error).split()))
     write_outcome(folders.output, outcome)
@@ -199,6 +201,10 @@ def _run_in_processes(trials: list[Trial], folders: Folders, workers: int, until
         while running or (waiting and not _is_late(until)):
             while waiting and len(running) < workers and not _is_late(until):
                 trial = waiting.pop(0)
+                if trial.impossible:
+                    yield Started(trial)
+                    yield from _run(trial, folders)
+                    continue
                 here, there = context.Pipe(duplex=False)
                 process = context.Process(target=_work, args=(trial, folders, threads, there), daemon=True)
                 process.start()

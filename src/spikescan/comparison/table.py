@@ -1,21 +1,31 @@
-"""The table of a comparison, made from its files alone: ``results.csv`` and ``README.md``."""
+"""What the table of a comparison says: rows over seeds, and their words and numbers, whatever they are written as."""
 
-import csv
-import io
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from spikescan.comparison.contenders import CONTENDERS
-from spikescan.comparison.experiments import AnyExperiment
-from spikescan.comparison.outcome import Measured, Outcome, read_outcomes
-from spikescan.comparison.plan import CONTROLS
-from spikescan.errors import InputError
-from spikescan.files import write_text
+from spikescan.comparison.outcome import Measured, Outcome
+from spikescan.comparison.plan import CONTROLS, FIRINGS
 
-__all__ = ["Row", "Spread", "rows_of", "spread", "write_table"]
+__all__ = [
+    "COLUMNS",
+    "Row",
+    "Spread",
+    "Table",
+    "conditions",
+    "controls",
+    "details",
+    "failures",
+    "introduction",
+    "label",
+    "recipe_text",
+    "rows_of",
+    "settings",
+    "spread",
+    "summary",
+]
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,11 @@ class Row:
         return [outcome.measured for outcome in self.outcomes if outcome.measured is not None]
 
     @property
+    def score(self) -> Spread | None:
+        """On what was held out."""
+        return self.over_seeds(lambda m: m.test_score)
+
+    @property
     def failures(self) -> list[str]:
         """Each reason once."""
         return list(dict.fromkeys(outcome.failure for outcome in self.outcomes if outcome.failure))
@@ -87,24 +102,7 @@ def _seed(outcome: Outcome) -> int:
     return outcome.trial.experiment.seed
 
 
-def write_table(folder: Path, title: str) -> list[Path]:
-    """Make ``results.csv`` and ``README.md`` anew from the files in ``cells``; returns their paths.
-
-    Raises:
-        InputError: nothing is done yet.
-        CheckpointError: a file is damaged.
-    """
-    outcomes = read_outcomes(folder)
-    if not outcomes:
-        raise InputError(f"{folder / 'cells'} holds no finished cell yet: spikescan compare {title} trains them.")
-    rows = rows_of(outcomes)
-    table, page = folder / "results.csv", folder / "README.md"
-    write_text(table, _csv(rows))
-    write_text(page, _markdown(title, rows))
-    return [table, page]
-
-
-_COLUMNS: dict[str, Callable[[Measured], float | None]] = {
+COLUMNS: dict[str, Callable[[Measured], float | None]] = {
     "validation_score": lambda m: m.validation_score,
     "epoch": lambda m: m.epoch,
     "parameters": lambda m: m.parameters,
@@ -118,69 +116,136 @@ _COLUMNS: dict[str, Callable[[Measured], float | None]] = {
     "energy_joules": lambda m: sum(m.energy.values()) if m.energy else None,
     "dense_energy_joules": lambda m: m.dense_energy,
 }
+"""What is said of a row beside its score: each is the mean over the seeds."""
+
+_HEADINGS = {
+    "validation_score": "validation",
+    "epoch": "epoch",
+    "parameters": "parameters",
+    "neuron_parameters": "of neurons",
+    "time_steps": "T",
+    "sub_steps": "T x N",
+    "wall_seconds": "training, s",
+    "neuron_steps_per_second": "neuron-steps/s",
+    "firing_rate": "firing rate",
+    "operations": "operations",
+    "energy_joules": "energy, µJ",
+    "dense_energy_joules": "dense, µJ",
+}
 _VARIED = ("neuron", "seed", "shuffle_time")
-"""Of ``results.csv`` beside the score; each is the mean over the seeds."""
 
 
-def _csv(rows: list[Row]) -> str:
-    text = io.StringIO()
-    names = ["neuron", "control", "firing", "seeds", "score", "test_mean", "test_low", "test_high", "test_deviation"]
-    writer = csv.DictWriter(text, [*names, *_COLUMNS, "failure"], lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        values: dict[str, Any] = {"neuron": row.contender, "control": row.control, "firing": row.firing}
-        values |= {"seeds": len(row.measured), "failure": " / ".join(row.failures)}
-        if scores := row.over_seeds(lambda m: m.test_score):
-            values |= {"score": row.measured[0].score_name, "test_mean": scores.mean, "test_low": scores.low}
-            values |= {"test_high": scores.high, "test_deviation": scores.deviation}
-        for name, value in _COLUMNS.items():
-            found = row.over_seeds(value)
-            values[name] = None if found is None else found.mean
-        writer.writerow({name: f"{v:.6g}" if isinstance(v, float) else v for name, v in values.items()})
-    return text.getvalue()
+class Table(NamedTuple):
+    """A table of words."""
+
+    columns: list[str]
+    rows: list[list[str]]
 
 
-def _markdown(title: str, rows: list[Row]) -> str:
-    done = [measured for row in rows for measured in row.measured]
-    parts = [f"# {title}: neurons compared", _introduction(title, rows, done)]
-    plain = [row for row in rows if not row.control]
-    if done:
-        parts += ["## Test score", _summary(plain)]
-        for firing, words in (("binary", "Binary spikes"), ("integer", "Integer spikes")):
-            if chosen := [row for row in plain if row.firing == firing]:
-                parts += [f"## {words}", _details(chosen)]
-        if controls := [row for row in rows if row.control]:
-            meanings = "\n".join(f"* {name}: {CONTROLS[name]}" for name in dict.fromkeys(r.control for r in controls))
-            parts += ["## Controls", _details(controls), meanings]
-    if failures := _failures(rows):
-        parts += ["## What could not be trained", failures]
-    parts += ["## Settings", _settings(plain), "## Data, budget and machine", _conditions(rows, done)]
-    return "\n\n".join(parts) + "\n"
-
-
-def _introduction(title: str, rows: list[Row], done: list[Measured]) -> str:
-    made = f"Made by `spikescan compare {title}`, from the files in `cells/` alone; `--table` makes it again."
-    if not done:
+def introduction(title: str, rows: list[Row]) -> str:
+    """What the score is, and how the numbers are to be read."""
+    made = f"Made by spikescan compare {title} from the files in cells/ alone; --table makes it again."
+    measured = next((m for row in rows for m in row.measured), None)
+    if measured is None:
         return made
-    best = "higher" if done[0].higher_is_better else "lower"
+    best = "higher" if measured.higher_is_better else "lower"
     return (
-        f"{made} The score is the {done[0].score_name} ({best} is better) on the test split, of the weights of the epoch "
-        f"with the best validation score. Numbers are means over the seeds, of the score with the lowest and the highest; one "
-        f"seed has no spread. Binary and integer spikes are apart: an integer spike of up to N is N binary sub-steps of time."
+        f"{made} The score is the {measured.score_name} ({best} is better) on what was held out to test, of the weights of the "
+        f"epoch with the best validation score. Numbers are means over the seeds; of the score, the lowest and the highest "
+        f"stand in brackets, and one seed has no spread. Binary and integer spikes are apart: an integer spike of up to N is N "
+        f"binary sub-steps of time."
     )
 
 
-def _summary(rows: list[Row]) -> str:
-    by_name = {(row.contender, row.firing): row for row in rows}
-    names = list(dict.fromkeys(row.contender for row in rows))
-    firings = [firing for firing in ("binary", "integer") if any(row.firing == firing for row in rows)]
-    body = [[name, *(_score(by_name.get((name, firing))) for firing in firings)] for name in names]
-    return _table(["neuron", *firings], body)
+def summary(rows: list[Row]) -> Table:
+    """The scores of the contenders, binary and integer in columns of their own."""
+    by_name = {(row.contender, row.firing): row for row in rows if not row.control}
+    names = list(dict.fromkeys(name for name, _ in by_name))
+    firings = [firing for firing in FIRINGS if any(firing == known for _, known in by_name)]
+    return Table(
+        ["neuron", *firings], [[name, *(_score(by_name.get((name, firing))) for firing in firings)] for name in names]
+    )
+
+
+def details(rows: list[Row]) -> Table:
+    """All numbers of some rows; columns that none of them has are left out."""
+    found = {name: [row.over_seeds(value) for row in rows] for name, value in COLUMNS.items()}
+    shown = [name for name, spreads in found.items() if any(spreads)]
+    body = [
+        [label(row), _score(row), *(_cell(name, found[name][place]) for name in shown)]
+        for place, row in enumerate(rows)
+    ]
+    return Table(["neuron", "test score", *(_HEADINGS[name] for name in shown)], body)
+
+
+def controls(rows: list[Row]) -> list[str]:
+    """What the controls are that these rows have."""
+    return [f"{name}: {CONTROLS[name]}" for name in dict.fromkeys(row.control for row in rows if row.control)]
+
+
+def failures(rows: list[Row]) -> list[str]:
+    """What could not be trained, and why."""
+    return [f"{label(row, firing=True)}: {reason}" for row in rows for reason in row.failures]
+
+
+def settings(rows: list[Row]) -> Table:
+    """The neurons with the options that they were built with, and where these are from."""
+    body = []
+    for row in {row.contender: row for row in rows if not row.control}.values():
+        trial = row.outcomes[0].trial
+        options = {name: value for name, value in trial.experiment.neuron.items() if name not in ("name", "firing")}
+        words = ", ".join(f"{option} {value}" for option, value in options.items()) or "none"
+        body.append([row.contender, str(trial.experiment.neuron["name"]), words, trial.settings])
+    return Table(["", "neuron", "options", "why"], body)
+
+
+def conditions(rows: list[Row]) -> list[str]:
+    """Data, budget and machine, and what the numbers mean."""
+    outcomes = [outcome for row in rows for outcome in row.outcomes]
+    measured = [m for row in rows for m in row.measured]
+    experiment = outcomes[0].trial.experiment
+    seeds = sorted({outcome.trial.experiment.seed for outcome in outcomes})
+    lines = []
+    if measured:
+        samples = ", ".join(f"{count:,} {what}" for what, count in measured[0].samples.items())
+        lines.append(f"Data: {samples}; {measured[0].time_steps:,} time steps each at most.")
+    lines.append(
+        f"Budget, the same for all: {experiment.epochs} epochs of the recipe below; seeds {', '.join(map(str, seeds))}."
+    )
+    lines += _each(outcomes, _machine)
+    lines.append(f"Revision {', '.join(_each(outcomes, lambda outcome: str(outcome.environment.get('git'))))}.")
+    lines.append(
+        "Seconds are of training alone. They and the speeds depend on the machine and on what else ran there; the first cell "
+        "of a kind compiles its kernels, once a machine, and its seconds contain that."
+    )
+    if any(m.energy for m in measured):
+        lines.append(
+            "Operations and energy are means a sample, of the arithmetic alone, at 45 nm in float32. Dense is the same network "
+            "with real numbers in place of spikes. It is an estimate, not a measurement."
+        )
+    return lines
+
+
+def recipe_text(rows: list[Row]) -> str:
+    """What all cells have in common, as YAML."""
+    import yaml
+
+    experiment = rows[0].outcomes[0].trial.experiment
+    values = {name: value for name, value in asdict(experiment).items() if name not in _VARIED}
+    values.get("data", {}).pop("path", None)  # where the data lies is no part of the experiment
+    text: str = yaml.safe_dump(values, sort_keys=False, default_flow_style=None)
+    return text
+
+
+def label(row: Row, *, firing: bool = False) -> str:
+    """How a row is called; with how it fires where that does not follow from where it stands."""
+    name = f"{row.contender}, {row.control}" if row.control not in ("", row.contender) else row.contender
+    return f"{name}, {row.firing}" if (firing or row.control) and row.firing != "none" else name
 
 
 def _score(row: Row | None) -> str:
     """``0.912 (0.905 to 0.918; 3 seeds)``; a dash where there is none."""
-    scores = row.over_seeds(lambda m: m.test_score) if row else None
+    scores = row.score if row else None
     if scores is None:
         return "-"
     if scores.count == 1:
@@ -188,67 +253,10 @@ def _score(row: Row | None) -> str:
     return f"{scores.mean:.4g} ({scores.low:.4g} to {scores.high:.4g}; {scores.count} seeds)"
 
 
-def _details(rows: list[Row]) -> str:
-    columns = ["neuron", "test score", "validation", "epoch", "parameters", "of neurons", "T", "T x N"]
-    columns += ["training, s", "neuron-steps/s", "firing rate", "operations", "energy, µJ", "dense, µJ"]
-    body = []
-    for row in rows:
-        numbers = [row.over_seeds(value) for value in _COLUMNS.values()]
-        scaled = [1.0] * (len(numbers) - 2) + [1e6, 1e6]
-        shown = [
-            "-" if found is None else _number(found.mean * factor)
-            for found, factor in zip(numbers, scaled, strict=True)
-        ]
-        body.append([_label(row), _score(row), *shown])
-    return _table(columns, body)
-
-
-def _label(row: Row) -> str:
-    if not row.control:
-        return row.contender
-    name = f"{row.control} {row.contender}" if row.control == "shuffled" else row.contender
-    return name if row.firing == "none" else f"{name}, {row.firing}"
-
-
-def _failures(rows: list[Row]) -> str:
-    return "\n".join(f"* {_label(row)} ({row.firing}): {reason}" for row in rows for reason in row.failures)
-
-
-def _settings(rows: list[Row]) -> str:
-    lines = []
-    for row in {row.contender: row for row in rows}.values():
-        neuron = dict(row.outcomes[0].trial.experiment.neuron)
-        name = neuron.pop("name")
-        neuron.pop("firing", None)
-        words = ", ".join(f"{option} {value}" for option, value in neuron.items()) or "no options"
-        lines.append([row.contender, name, words, row.outcomes[0].trial.settings])
-    return _table(["", "neuron", "options", "why"], lines)
-
-
-def _conditions(rows: list[Row], done: list[Measured]) -> str:
-    outcomes = [outcome for row in rows for outcome in row.outcomes]
-    experiment = outcomes[0].trial.experiment
-    lines = []
-    if done:
-        samples = ", ".join(f"{count:,} {what}" for what, count in done[0].samples.items())
-        lines.append(f"* Data: {samples}; {done[0].time_steps:,} time steps each at most.")
-    seeds = sorted({outcome.trial.experiment.seed for outcome in outcomes})
-    lines.append(
-        f"* Budget, the same for all: {experiment.epochs} epochs of the recipe below, less its neuron; seeds "
-        f"{', '.join(map(str, seeds))}."
-    )
-    lines += [f"* {machine}" for machine in _each(outcomes, _machine)]
-    lines.append(f"* Revision {', '.join(_each(outcomes, lambda outcome: str(outcome.environment.get('git'))))}.")
-    lines.append(
-        "* Seconds are of training alone. They and the speeds depend on the machine and on what else ran there; the first cell "
-        "of a kind compiles its kernels, once a machine, which its seconds contain."
-    )
-    if any(measured.energy for measured in done):
-        lines.append(
-            "* Operations and energy are means a sample, of the arithmetic alone: 45 nm, float32. Dense is the same network "
-            "with real numbers in place of spikes. An estimate, not a measurement (docs/energy.md)."
-        )
-    return "\n".join(lines) + f"\n\nThe recipe, less its neuron and seed:\n\n```yaml\n{_recipe(experiment)}```"
+def _cell(name: str, found: Spread | None) -> str:
+    if found is None:
+        return "-"
+    return _number(found.mean * (1e6 if name.endswith("_joules") else 1.0))
 
 
 def _machine(outcome: Outcome) -> str:
@@ -265,28 +273,13 @@ def _each(outcomes: Iterable[Outcome], words: Callable[[Outcome], str]) -> list[
     return list(dict.fromkeys(map(words, outcomes)))
 
 
-def _recipe(experiment: AnyExperiment) -> str:
-    import yaml
-
-    values = {name: value for name, value in asdict(experiment).items() if name not in _VARIED}
-    values.get("data", {}).pop("path", None)  # where the data lies is no part of the experiment
-    text: str = yaml.safe_dump(values, sort_keys=False, default_flow_style=None)
-    return text
-
-
 def _number(value: float) -> str:
-    """Four digits; whole numbers with commas."""
+    """Three digits with the field's letters; whole numbers with commas."""
+    if not math.isfinite(value):
+        return str(value)
     if value == int(value) and abs(value) < 1e9:
         return f"{int(value):,}"
     for size, letter in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
         if abs(value) >= size:
             return f"{value / size:.3g}{letter}"
     return f"{value:.3g}"
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    def line(cells: Iterable[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-    aligned = "|---|" + "---:|" * (len(columns) - 1)
-    return "\n".join([line(columns), aligned, *map(line, rows)])
