@@ -29,6 +29,9 @@ class Command:
 
 COMMANDS = {
     "train": Command("train RECIPE", "train a recipe: a name (see list recipes) or a YAML file", "spikescan.cli.train"),
+    "compare": Command(
+        "compare RECIPE", "train many neurons at equal budget, with controls, into one table", "spikescan.cli.compare"
+    ),
     "eval": Command("eval RUN", "loss, score and firing rates of a run on the test split", "spikescan.cli.evaluate"),
     "check": Command("check RUN", "hold the parallel pass against chunks and single steps", "spikescan.cli.check"),
     "stream": Command("stream RUN", "read time steps from a file or stdin, print each output", "spikescan.cli.stream"),

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from spikescan.errors import InputError
-from spikescan.firing import Binary, Firing, Integer
+from spikescan.firing import Binary, Firing, Integer, Membrane
 from spikescan.neurons import parallel_reset
 from spikescan.neurons.base import Cost, no_weight_decay
 from spikescan.neurons.swept import SweptNeuron
@@ -63,6 +63,8 @@ class _IntegrateAndFire(SweptNeuron):
             raise InputError(
                 f"{type(self).__name__}: method is {method!r}, but reset={reset!r} has {', '.join(_METHODS[reset])}."
             )
+        if reset is not None and isinstance(firing, Membrane):
+            raise InputError(f"{type(self).__name__}: a reset needs spikes, and Membrane() has none; pass reset=None.")
         self.reset: ResetName | None = reset
         self.method: Method = method
         self.detach_reset = detach_reset
