@@ -261,8 +261,6 @@ def rounded(row: dict[str, Any]) -> dict[str, Any]:
 def page(cells: list[dict[str, Any]], picture: str) -> str:
     """Markdown."""
     lengths = [f"{length:,}" for length in LENGTHS]
-    steps = dict.fromkeys(row["length"] for cell in cells for row in cell["rows"])
-    assert list(steps) == list(LENGTHS), "cells of other lengths"
     parts = [
         "# Reading on beyond the trained length\n",
         f"Made by `python -m benchmarks.extrapolation`; `{picture}.csv` has the numbers, `{picture}/` a file for each cell. "
@@ -272,7 +270,8 @@ def page(cells: list[dict[str, Any]], picture: str) -> str:
         "Loss in nats a character: mean over seeds, the range in brackets.\n",
         markdown(["neuron", *lengths], table(cells, "loss")) + "\n",
         f"Beside it: {ANCHORS}; uniform 4.174.\n",
-        f"The same less the loss of the same characters in pieces of {TRAINED:,}, in thousandths of a nat:\n",
+        f"The same less the loss of the same characters in pieces of {TRAINED:,}, in thousandths of a nat. Below 0 is what the "
+        "fewer starts at rest save; a neuron that does not bear the length goes above.\n",
         markdown(["neuron", *lengths], table(cells, "excess")) + "\n",
         f"![loss by length and by position]({picture}.svg)\n",
         "## Parallel and step by step\n",
@@ -379,8 +378,8 @@ def plot(cells: list[dict[str, Any]]) -> str:
             by_length.plot(*points, **style, marker="o", markersize=3.5)
             parts = [row for row in rows_of(cells, neuron, onward) if row["end"] - row["start"] < row["length"]]
             long = [row for row in parts if row["length"] == LENGTHS[-1]]
-            position.plot(*over_seeds(long, "end", "loss"), **style)
-            excess.plot(*over_seeds(long, "end", "excess", 1e3), **style)
+            position.plot(*over_seeds(long, "end", "loss", to=TRAINED), **style)
+            excess.plot(*over_seeds(long, "end", "excess", 1e3, to=TRAINED), **style)
         by_length.set_title("loss by length of a piece")
         by_length.set_xscale("log", base=2)
         by_length.set_xticks(LENGTHS, [f"{length // 1024}k" for length in LENGTHS])
@@ -395,18 +394,20 @@ def plot(cells: list[dict[str, Any]]) -> str:
             axes.grid(visible=True, axis="y")
             axes.axvline(TRAINED, color=LIGHT.faint, zorder=0)
         for axes in (position, excess):
-            axes.set_xlabel(f"position, in bins of {LENGTHS[-1] // BINS:,}; the line is the trained length")
+            axes.set_xlabel(f"position, means over {TRAINED:,}; the line is the trained length")
         handles, names = by_length.get_legend_handles_labels()
         text.legend(handles, names, loc="center left", fontsize=9)
         return svg(figure)
 
 
-def over_seeds(rows: Iterable[dict[str, Any]], x: str, y: str, factor: float = 1.0) -> tuple[list[int], list[float]]:
-    """Means of y by x, of the rows that have it."""
+def over_seeds(
+    rows: Iterable[dict[str, Any]], x: str, y: str, factor: float = 1.0, to: int = 1
+) -> tuple[list[int], list[float]]:
+    """Means of y by x, rounded up to a multiple of `to`; of the rows that have y."""
     found: dict[int, list[float]] = {}
     for row in rows:
         if y in row:
-            found.setdefault(row[x], []).append(factor * row[y])
+            found.setdefault(-(-row[x] // to) * to, []).append(factor * row[y])
     return sorted(found), [statistics.mean(found[each]) for each in sorted(found)]
 
 
