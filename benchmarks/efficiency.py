@@ -13,21 +13,20 @@ its own grows by while it builds the neuron and its input and makes one step. Wh
 ``--memory`` is not tried, and the row says what it would need.
 
 The rows of a finished case and T are not measured again; delete them from ``docs/results/efficiency.csv`` to do so.
-``efficiency.md`` and ``efficiency.svg`` beside it are made from the rows.
+``efficiency.md`` and ``efficiency.svg`` beside it are made from the rows. On two quiet cores all takes about half an hour.
 """
 
 import argparse
 import itertools
-import json
 import math
+import multiprocessing
 import resource
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -68,6 +67,9 @@ PUBLISHED = {
 }
 """How many times as long as DSN at 16,000 tokens (arXiv 2602.01133: abstract, and third parties' notes of its text)."""
 CLAIMED_AT = 16384
+
+
+Result = TypeVar("Result")
 
 
 class LoopLIF(Temporal):
@@ -188,13 +190,10 @@ def peak_of(case: str, time_steps: int, neuron: str, gibibytes: float, threads: 
         raise
 
 
-def apart(call: str) -> Any:
-    """What a call of a function of this module returns, in a process of its own."""
-    code = f"import json; from benchmarks.efficiency import *; print(json.dumps({call}))"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    if run.returncode:
-        raise RuntimeError(f"{call} failed:\n{run.stderr}")
-    return json.loads(run.stdout)
+def apart(function: Callable[..., Result], *arguments: Any) -> Result:
+    """What a function returns in a process of its own, forked from this one, which never computes and so has no threads."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def carried_on(points: Sequence[tuple[int, float]], time_steps: int) -> float | None:
@@ -236,15 +235,15 @@ def measure(
             "machine": machine(),
         }
         if not rows[name]["without"]:
-            peak = apart(f"peak_of({case!r}, {time_steps}, {name!r}, {limits.gibibytes}, {threads})")
+            peak = apart(peak_of, case, time_steps, name, limits.gibibytes, threads)
             if isinstance(peak, str):
                 rows[name]["without"] = peak
             elif peak is not None:
                 rows[name]["peak_mib"] = round(peak / 2**20, 1)
     kept = [name for name, row in rows.items() if not row["without"]]
-    times = apart(f"time_all({case!r}, {time_steps}, {kept!r}, {rounds}, {threads})") if kept else {}
+    times = apart(time_all, case, time_steps, kept, rounds, threads) if kept else {}
     for name, taken in times.items():
-        rows[name] |= summary([Passes(*each) for each in taken])
+        rows[name] |= summary(taken)
     return list(rows.values())
 
 
