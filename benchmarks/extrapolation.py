@@ -265,8 +265,8 @@ def page(cells: list[dict[str, Any]], picture: str) -> str:
         "# Reading on beyond the trained length\n",
         f"Made by `python -m benchmarks.extrapolation`; `{picture}.csv` has the numbers, `{picture}/` a file for each cell. "
         f"Tiny Shakespeare by character, trained for {EPOCHS} epochs in pieces of {TRAINED:,}: 3 blocks of 128 with a "
-        f"real-valued residual, integer spikes up to 4, AdamW; the same for every neuron and tuned for none. Read are the same {CHARACTERS:,} "
-        "characters of the test text at every length, in pieces that each start at rest.\n",
+        "real-valued residual, integer spikes up to 4, AdamW; the same for every neuron and tuned for none. Read are the same "
+        f"{CHARACTERS:,} characters of the test text at every length, in pieces that each start at rest.\n",
         "Loss in nats a character: mean over seeds, the range in brackets.\n",
         markdown(["neuron", *lengths], table(cells, "loss")) + "\n",
         f"Beside it: {ANCHORS}; uniform 4.174.\n",
