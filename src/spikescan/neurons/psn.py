@@ -150,6 +150,8 @@ class MaskedPSN(Neuron):
 
     def masked_weight(self) -> Tensor:
         """The matrix in use, ``[T, T]``."""
+        if self.mask_weight == 1.0:  # as below, with fewer matrices of that size
+            return self.weight.tril().triu(1 - self.order)
         ones = torch.ones_like(self.weight)
         band = ones.tril() - ones.tril(-self.order)
         return (self.mask_weight * band + (1.0 - self.mask_weight)) * self.weight
