@@ -254,6 +254,13 @@ class SlidingPSN(Neuron):
         spikes, window = ops.causal_conv(x, self.weight, self.bias, firing=spec, window=window, lengths=lengths)
         return spikes, SlidingPSNState(window)
 
+    def step(self, x_t: Tensor, state: SlidingPSNState | None = None) -> tuple[Tensor, SlidingPSNState]:
+        """Run one time step; see `Temporal.step`."""
+        (window,) = self.unpack(self.initial_state(x_t) if state is None else state, SlidingPSNState)
+        spec = _fire_at_zero(self.firing)
+        spikes, window = ops.causal_conv_step(x_t, self.weight, self.bias, firing=spec, window=window)
+        return spikes, SlidingPSNState(window)
+
     @torch.no_grad()
     def trace(self, x: Tensor, state: SlidingPSNState | None = None) -> dict[str, Tensor]:
         """See `Neuron.trace`."""

@@ -4,7 +4,7 @@ from spikescan.ops._dispatch import BACKENDS, OPS, backend, backend_report
 from spikescan.ops._firing import IDENTITY, FiringSpec, Kind
 from spikescan.ops._memory import retain_freed_memory
 from spikescan.ops._window import shift_window
-from spikescan.ops.causal_conv import causal_conv
+from spikescan.ops.causal_conv import causal_conv, causal_conv_step
 from spikescan.ops.dynamic_decay import dynamic_decay, dynamic_decay_step
 from spikescan.ops.fire import fire
 from spikescan.ops.leaky_integration import Reset, leaky_integration
@@ -24,6 +24,7 @@ __all__ = [
     "backend",
     "backend_report",
     "causal_conv",
+    "causal_conv_step",
     "dynamic_decay",
     "dynamic_decay_step",
     "fire",

@@ -52,6 +52,7 @@ from spikescan.ops._simd import (
 )
 from spikescan.ops._threads import parts, spread
 from spikescan.ops._tiling import is_past_cache, tiling
+from spikescan.ops.causal_conv.cpu import shift
 from spikescan.ops.fire.cpu import spikes as fire
 from spikescan.ops.fire.cpu import through
 
@@ -310,19 +311,6 @@ def forward(
     return spikes.to(x.dtype), final, membranes
 
 
-@kernel
-def _shift(x_at, window_at, next_at, like, neurons, rows):
-    """The window after one more step: the oldest row goes, the step's inputs come."""
-    x, window, following = (
-        row(x_at, neurons, like),
-        row(window_at, rows * neurons, like),
-        row(next_at, rows * neurons, like),
-    )
-    kept = (rows - 1) * neurons
-    following[:kept] = window[neurons:]
-    following[kept:] = x
-
-
 def step(
     x_t: Tensor,
     weight: Tensor,
@@ -345,7 +333,7 @@ def step(
         *constants, numbers[0], False, False, False,
     )  # fmt: skip
     if rows:
-        _shift(here, past, following.data_ptr(), like, neurons, rows)
+        shift(here, past, following.data_ptr(), like, neurons, rows)
     return spikes, after, following
 
 
