@@ -14,73 +14,15 @@ from torch import Tensor, nn
 
 from spikescan.errors import InputError
 from spikescan.firing import Binary, Integer, from_thermometer, to_thermometer
-from spikescan.layers import LastReadout, LeakyReadout, MaxReadout, PerStep, RateReadout, Residual, Sequential
+from spikescan.layers import LastReadout, LeakyReadout, MaxReadout, PerStep, RateReadout, Residual, Sequential, Window
+from spikescan.layers.plain import AVERAGES, KEEPING, MAXIMA, NORMS, WEIGHTED, fan_out
 from spikescan.neurons.base import Neuron, State, Temporal, check_stateless
 from spikescan.neurons.padding import zero_padding
 
 __all__ = ["Traffic", "Unrolled", "unroll"]
 
-# Exact classes: a subclass may compute something else.
-_WEIGHTED = (
-    nn.Linear,
-    nn.Conv1d,
-    nn.Conv2d,
-    nn.Conv3d,
-    nn.ConvTranspose1d,
-    nn.ConvTranspose2d,
-    nn.ConvTranspose3d,
-)
-_AVERAGES = (
-    nn.AvgPool1d,
-    nn.AvgPool2d,
-    nn.AvgPool3d,
-    nn.AdaptiveAvgPool1d,
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveAvgPool3d,
-)
-# max_i c_i is above d where some c_i is: the code of the largest count is the largest of the codes.
-_MAXIMA = (
-    nn.MaxPool1d,
-    nn.MaxPool2d,
-    nn.MaxPool3d,
-    nn.AdaptiveMaxPool1d,
-    nn.AdaptiveMaxPool2d,
-    nn.AdaptiveMaxPool3d,
-)
-# They move values, or do nothing to values that are not negative; dropout so in evaluation.
-_KEEP = (
-    nn.Identity,
-    nn.Flatten,
-    nn.Unflatten,
-    nn.PixelShuffle,
-    nn.PixelUnshuffle,
-    nn.ChannelShuffle,
-    nn.ZeroPad1d,
-    nn.ZeroPad2d,
-    nn.ZeroPad3d,
-    nn.ReLU,
-    nn.Dropout,
-    nn.Dropout1d,
-    nn.Dropout2d,
-    nn.Dropout3d,
-)
-_ONCE = (
-    nn.BatchNorm1d,
-    nn.BatchNorm2d,
-    nn.BatchNorm3d,
-    nn.SyncBatchNorm,
-    nn.LayerNorm,
-    nn.RMSNorm,
-    nn.GroupNorm,
-    nn.InstanceNorm1d,
-    nn.InstanceNorm2d,
-    nn.InstanceNorm3d,
-    nn.LeakyReLU,
-    nn.GELU,
-    nn.SiLU,
-    nn.Sigmoid,
-    nn.Tanh,
-)
+# max_i c_i is above d where some c_i is: of `MAXIMA`, the code of the largest count is the largest of the codes.
+_ONCE = (*NORMS, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Sigmoid, nn.Tanh)
 _READOUTS = (RateReadout, MaxReadout, LeakyReadout, LastReadout)
 
 
@@ -221,6 +163,8 @@ def _unroll(part: Temporal, path: str, signal: _Signal) -> tuple[Temporal, _Sign
         return _Fire(_collected(part, signal), levels), _Signal(levels, binary=True, ordered=True)
     if type(part) in _READOUTS:
         return _collected(part, signal), _real(path, part, signal)
+    if type(part) is Window and signal == _Signal():  # before the first neuron: it moves the same numbers
+        return part, signal
     raise _refused(path, part, "nothing is known about what it does to sub-steps")
 
 
@@ -235,7 +179,7 @@ def _unroll_plain(module: nn.Module, path: str, signal: _Signal) -> tuple[Tempor
         return _Plain(parts), signal
     if signal == _Signal():  # before the first neuron: the same numbers go in
         return PerStep(module), signal
-    if kind in _WEIGHTED:
+    if kind in WEIGHTED:
         if not signal.slots:
             raise _refused(
                 path,
@@ -244,13 +188,13 @@ def _unroll_plain(module: nn.Module, path: str, signal: _Signal) -> tuple[Tempor
                 f"fold the two into one layer (a mean over time may as well come after a linear layer)",
             )
         return _Synapses(path, module, signal.slots), _Signal(after=_named(path, module))
-    if kind in _KEEP and signal.slots:
+    if kind in KEEPING and signal.slots:
         return _EachSubStep(module), signal
-    if kind in _AVERAGES and signal.slots:
+    if kind in AVERAGES and signal.slots:
         return _EachSubStep(module), _Signal(signal.slots)
-    if kind in _MAXIMA and signal.binary:
+    if kind in MAXIMA and signal.binary:
         return _EachSubStep(module, recode=not signal.ordered), _Signal(signal.slots, binary=True, ordered=True)
-    if kind in (*_KEEP, *_AVERAGES, *_MAXIMA, *_ONCE):
+    if kind in (*KEEPING, *AVERAGES, *MAXIMA, *_ONCE):
         return _collected(PerStep(module), signal), _real(path, module, signal)
     raise _refused(path, module, "nothing is known about what it does to sub-steps")
 
@@ -372,11 +316,8 @@ class _Synapses(_Stateless):
 
     def traffic(self, sub_steps: Tensor) -> Traffic:
         """Of the sub-steps ``[T, N, B, C, *]`` that arrived."""
-        # With weights of 1, an output is the number of events that it adds up.
-        counting = copy.deepcopy(self.layer).double()
-        nn.init.ones_(cast(Tensor, counting.weight))
-        events = (sub_steps != 0).double()
-        return Traffic(self.slots, int(events.sum()), int(_rows(counting, events).sum()))
+        events = (sub_steps != 0).sum((0, 1, 2), dtype=torch.float64)
+        return Traffic(self.slots, int(events.sum()), int((events * fan_out(self.layer, events.shape)).sum()))
 
 
 class _Residual(Temporal):

@@ -4,15 +4,20 @@ import pytest
 import torch
 from torch import nn
 
-from spikescan import InputError, final_step, unroll
+from spikescan import InputError, backend, final_step, unroll
+from spikescan.analysis import measure_energy
+from spikescan.analysis.operations import walk_through
+from spikescan.data import Batch, Split
 from spikescan.models import create_model, list_models
+from spikescan.neurons.base import spiking_neurons
 from spikescan.neurons.registry import create_neuron, list_neurons, neuron_class
 
-T, B, INPUTS, OUTPUTS = 5, 8, 2, 3
+T, B, INPUTS, OUTPUTS = 5, 8, 2, 4
 # Tiny arguments, and the sizes after the channels.
 TINY = {
     "causal_transformer": ({"width": 16, "depth": 1, "heads": 2, "ratio": 2}, ()),
-    "mlp": ({"width": 16, "depth": 2}, ()),
+    "forecaster": ({"variables": 2, "width": 16, "depth": 2, "window": 2}, (2,)),
+    "mlp": ({"width": 16, "depth": 2, "window": 2, "dropout": 0.1}, ()),
     "mlp membrane": ({"width": 16, "depth": 2, "residual": "membrane"}, ()),
     "sd_tcm": ({"width": 16, "depth": 1}, ()),
     "sequential_cnn": ({"height": 8, "width": 8, "hidden": 16, "convolutions": (1, 1)}, (8,)),
@@ -106,6 +111,7 @@ def test_padding_enters_no_batch_statistics(name):
 
 
 REFUSED = {
+    "forecaster": r"standardised \(Standardised\) cannot be unrolled",
     "causal_transformer": r"block0\.attention\.module\.attention \(SpikeAttention\) cannot be unrolled",
     "sd_tcm": r"block0\.channel\.module\.amplitude \(Scale\) cannot be unrolled",
     "spike_driven_transformer": r"block0\.attention\.module\.attention \(SpikeAttention\) cannot be unrolled",
@@ -128,3 +134,33 @@ def test_unrolls_or_is_refused_by_name(name):
     _, between = unrolled(x[:2], unrolled.initial_state(x[0]))
     torch.testing.assert_close(unrolled(x[2:], between)[0], y[2:], rtol=1e-12, atol=1e-12)
     assert y.any()
+
+
+@every_model
+def test_every_operation_is_counted(name):
+    """The walk that counts does what the model does, to the bit, with padding as well."""
+    model, x, lengths = built(name).eval(), given(name), torch.tensor([T, 2, 1, T, 4, 3, T, 1])
+    with torch.no_grad():
+        walked, layers = walk_through(model, Batch(x, torch.zeros(B), lengths))
+        assert torch.equal(walked, model(x, None, lengths)[0])
+    weighted = [part for part in model.modules() if isinstance(part, nn.Linear | nn.Conv1d | nn.Conv2d)]
+    assert sum(layer.takes_spikes is not None for layer in layers if layer.kind != "SpikeAttention") == len(weighted)
+    assert sum(layer.role == "neurons" for layer in layers) == len(spiking_neurons(model))
+
+
+@pytest.mark.parametrize("neuron", list_neurons())
+def test_every_neuron_is_counted_by_its_cost(neuron):
+    model, x = built("mlp", neuron), given("mlp", 2)
+    with backend("reference"):  # whose kernels need no compiling
+        energy = measure_energy(model, Split(x.transpose(0, 1), torch.zeros(2, dtype=torch.int64)))
+    counted = {layer.name: layer for layer in energy.layers if layer.role == "neurons"}
+    assert counted.keys() == spiking_neurons(model).keys()
+    for name, part in spiking_neurons(model).items():
+        cost, operations = part.cost(), counted[name].operations
+        assert operations.multiplications == pytest.approx(T * 16 * cost.multiplications)
+        assert operations.additions == pytest.approx(T * 16 * cost.additions)
+        assert operations.shifts == pytest.approx(T * 16 * cost.shifts)
+        assert operations.transcendentals == pytest.approx(T * 16 * cost.transcendentals)
+        assert counted[name].state_bytes == pytest.approx(T * 16 * 2 * cost.state_bytes)
+    heard = {layer.name: layer for layer in energy.layers}["block1.linear"]
+    assert heard.operations.accumulates == pytest.approx(16 * counted["block0.neuron"].spikes)

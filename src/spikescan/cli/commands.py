@@ -29,9 +29,13 @@ class Command:
 
 COMMANDS = {
     "train": Command("train RECIPE", "train a recipe: a name (see list recipes) or a YAML file", "spikescan.cli.train"),
+    "compare": Command(
+        "compare RECIPE", "train many neurons at equal budget, with controls, into one table", "spikescan.cli.compare"
+    ),
     "eval": Command("eval RUN", "loss, score and firing rates of a run on the test split", "spikescan.cli.evaluate"),
     "check": Command("check RUN", "hold the parallel pass against chunks and single steps", "spikescan.cli.check"),
     "stream": Command("stream RUN", "read time steps from a file or stdin, print each output", "spikescan.cli.stream"),
+    "energy": Command("energy RUN", "operations and energy of a run, layer by layer", "spikescan.cli.energy"),
     "report": Command("report RUN", "write report.html into the run folder", "spikescan.cli.report"),
     "demo": Command("demo", "train the recipe smnist, check it pixel by pixel, write the report", "spikescan.cli.demo"),
     "import": Command(

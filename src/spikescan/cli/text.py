@@ -1,12 +1,12 @@
 """Words for the terminal."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from spikescan.neurons.base import Cost, Temporal
 
-__all__ = ["amount", "cost_in_words", "duration", "first_line", "limits_in_words", "options"]
+__all__ = ["amount", "columns", "cost_in_words", "duration", "first_line", "limits_in_words", "options"]
 
 
 def first_line(thing: Callable[..., Any]) -> str:
@@ -44,6 +44,19 @@ def amount(value: float) -> str:
         if abs(value) >= factor:
             return f"{value / factor:.1f}{unit}"
     return f"{value:.0f}"
+
+
+def columns(rows: Sequence[Sequence[str]], words: int) -> str:
+    """A table, its first `words` columns to the left and the numbers after them to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            f"{cell:<{width}}" if index < words else f"{cell:>{width}}"
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def duration(seconds: float) -> str:

@@ -13,6 +13,7 @@ from spikescan.data.mnist import fashion_mnist, mnist, mnist_small
 from spikescan.data.nmnist import nmnist
 from spikescan.data.registry import data_loader, list_data
 from spikescan.data.sequence import sequence
+from spikescan.data.shuffled import shuffle_time
 from spikescan.data.text import movie_reviews, tiny_shakespeare, wikitext2
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "movie_reviews",
     "nmnist",
     "sequence",
+    "shuffle_time",
     "tiny_shakespeare",
     "wikitext2",
 ]

@@ -1,4 +1,4 @@
-"""Binary and integer spikes."""
+"""Binary and integer spikes, and none."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -11,7 +11,16 @@ from spikescan import ops
 from spikescan.errors import InputError
 from spikescan.firing.surrogates import ATan, FastSigmoid, MultiGaussian, Rectangular, Sigmoid, Surrogate, Triangular
 
-__all__ = ["Binary", "Firing", "Integer", "firing_from", "firing_to", "from_thermometer", "to_thermometer"]
+__all__ = [
+    "Binary",
+    "Firing",
+    "Integer",
+    "Membrane",
+    "firing_from",
+    "firing_to",
+    "from_thermometer",
+    "to_thermometer",
+]
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,24 @@ class Integer:
         return ops.fire(membrane, self.spec)
 
 
-Firing = Binary | Integer
+@dataclass(frozen=True)
+class Membrane:
+    """No spikes: S = H, the membrane goes on as a real number.
+
+    A control, which shows what spikes cost a network; for neurons without reset.
+    """
+
+    @property
+    def spec(self) -> ops.FiringSpec:
+        """What kernels take."""
+        return ops.IDENTITY
+
+    def __call__(self, membrane: Tensor) -> Tensor:
+        """The membrane."""
+        return ops.fire(membrane, self.spec)
+
+
+Firing = Binary | Integer | Membrane
 
 
 def to_thermometer(spikes: Tensor, levels: int) -> Tensor:
@@ -98,19 +124,21 @@ def firing_from(value: Firing | str | Mapping[str, Any]) -> Firing:
     Raises:
         InputError: an unknown kind, or a number that the kind does not have.
     """
-    if isinstance(value, Binary | Integer):
+    if isinstance(value, Binary | Integer | Membrane):
         return value
     kind, numbers = _kind_and_numbers(value, "firing")
     if kind == "binary" and "surrogate" in numbers:
         shape, shape_numbers = _kind_and_numbers(numbers["surrogate"], "surrogate")
         numbers["surrogate"] = _build(_SURROGATES, shape, shape_numbers, "surrogate")
-    return _build({"binary": Binary, "integer": Integer}, kind, numbers, "firing")  # type: ignore[no-any-return]
+    return _build({"binary": Binary, "integer": Integer, "membrane": Membrane}, kind, numbers, "firing")  # type: ignore[no-any-return]
 
 
 def firing_to(firing: Firing) -> dict[str, Any]:
     """What `firing_from` makes this firing of: a mapping of names and numbers, for a file."""
     if isinstance(firing, Integer):
         return {"kind": "integer", **asdict(firing)}
+    if isinstance(firing, Membrane):
+        return {"kind": "membrane"}
     name = next(name for name, shape in _SURROGATES.items() if shape is type(firing.surrogate))
     return {"kind": "binary", "threshold": firing.threshold, "surrogate": {"kind": name, **asdict(firing.surrogate)}}
 

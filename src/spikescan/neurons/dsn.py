@@ -115,9 +115,9 @@ class DSN(Neuron):
         return {"membrane": states, "decay": log_decay.exp()}
 
     def cost(self) -> Cost:
-        """The gate's taps, then H = x + decay (H - x); a sigmoid and a power."""
+        """The gate's taps, then H = x + decay (H - x); a sigmoid and, but for tau = 1, a power."""
         k = self.kernel_size
-        return Cost(k + 1, k + 2, transcendentals=2, state_bytes=4 * k)
+        return Cost(k + 1, k + 2, transcendentals=1 + (self.tau != 1.0), state_bytes=4 * k)
 
     def extra_repr(self) -> str:
         """Shown by `print`."""

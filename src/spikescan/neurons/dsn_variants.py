@@ -173,9 +173,9 @@ class _MixingDSN(Neuron):
         return {"membrane": states, "decay": decay}
 
     def cost(self) -> Cost:
-        """The gate's row of the mixing and its bias, then H = x + decay (H - x); a sigmoid and a power."""
+        """The gate's row of the mixing and its bias, then H = x + decay (H - x); a sigmoid and, but for tau = 1, a power."""
         mixing = self.mixing_per_neuron
-        return Cost(mixing + 1, mixing + 2, transcendentals=2, state_bytes=4 * self.kernel_size)
+        return Cost(mixing + 1, mixing + 2, transcendentals=1 + (self.tau != 1.0), state_bytes=4 * self.kernel_size)
 
 
 class DenseDSN(_MixingDSN):

@@ -150,6 +150,8 @@ class MaskedPSN(Neuron):
 
     def masked_weight(self) -> Tensor:
         """The matrix in use, ``[T, T]``."""
+        if self.mask_weight == 1.0:  # as below, with fewer matrices of that size
+            return self.weight.tril().triu(1 - self.order)
         ones = torch.ones_like(self.weight)
         band = ones.tril() - ones.tril(-self.order)
         return (self.mask_weight * band + (1.0 - self.mask_weight)) * self.weight
@@ -183,7 +185,9 @@ class MaskedPSN(Neuron):
         position, window = self.unpack(state, MaskedPSNState)
         if state is None:
             check_end(name, self.time_steps, x, None, lengths)
-            return ops.time_mixing(x, self.masked_weight()[:T, :T], bias[:T], firing=firing)
+            masked = self.mask_weight == 1.0
+            weight = self.weight if masked else self.masked_weight()
+            return ops.time_mixing(x, weight[:T, :T], bias[:T], firing=firing, order=self.order if masked else None)
         check_past(name, x, position, window, self.order)
         if self.mask_weight < 1.0:
             raise InputError(

@@ -10,7 +10,7 @@ from spikescan.ops.fire import fire
 from spikescan.ops.leaky_integration import Reset, leaky_integration
 from spikescan.ops.linear_recurrence import linear_recurrence
 from spikescan.ops.sigmoid import sigmoid
-from spikescan.ops.sweep import Cell, sweep, sweep_membranes
+from spikescan.ops.sweep import Cell, sweep, sweep_membranes, sweep_step
 from spikescan.ops.time_mixing import time_mixing
 
 __all__ = [
@@ -34,5 +34,6 @@ __all__ = [
     "sigmoid",
     "sweep",
     "sweep_membranes",
+    "sweep_step",
     "time_mixing",
 ]

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from spikescan.data import Dataset, check_finite, data_loader
+from spikescan.data import Dataset, check_finite, data_loader, shuffle_time
 from spikescan.models import model_builder
 from spikescan.neurons.base import Temporal
 from spikescan.neurons.registry import create_neuron, neuron_class
@@ -30,12 +30,12 @@ __all__ = [
 
 
 def build_dataset(experiment: Experiment) -> Dataset:
-    """Load the data."""
+    """Load the data, in its order of time or without."""
     name, options = split_choice("data", experiment.data)
     dataset = construct(f"data {name}", data_loader(name), {}, options)
     if experiment.check_inputs:
         check_finite(dataset)
-    return dataset
+    return shuffle_time(dataset) if experiment.shuffle_time else dataset
 
 
 def settle(experiment: Experiment, dataset: Dataset) -> Experiment:

@@ -37,6 +37,8 @@ class Experiment:
             have one (mpe_psn, whose paper takes 0.01); the losses shown are the task's. 0 collects none.
         bucket: bring samples of similar length into one batch, which is cut to the longest of them; nothing where all samples
             are equally long. See `spikescan.training.order`.
+        shuffle_time: put the time steps of every sample, in training and evaluation, in a random order of its own: a control
+            that shows what order is worth.
         patience: stop after so many epochs without a better validation score; null runs all epochs.
         check_inputs: look for NaN and infinity in the data before training.
         tensorboard: write the metrics for TensorBoard too.
@@ -59,6 +61,7 @@ class Experiment:
     clip_norm: float | None = 1.0
     auxiliary_weight: float = 0.0
     bucket: bool = True
+    shuffle_time: bool = False
     patience: int | None = None
     check_inputs: bool = False
     tensorboard: bool = False

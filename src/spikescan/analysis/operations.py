@@ -1,0 +1,541 @@
+"""What a network has to compute, counted while it runs on real samples: layer by layer, beside the network without spikes.
+
+The model is walked part by part, and what runs between two parts is known to be spikes or real numbers. Of a spike a layer with
+weights adds up the weights that it meets: accumulates (AC). A real number it multiplies with them: multiply-accumulates (MAC).
+docs/energy.md says what is counted and what is not.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, astuple, dataclass, field
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from spikescan.analysis._watch import evaluating
+from spikescan.data import Batch
+from spikescan.errors import InputError
+from spikescan.firing import Binary, Integer
+from spikescan.layers import (
+    HYPR,
+    S4D,
+    DecayingSum,
+    LastReadout,
+    LeakyReadout,
+    MaxReadout,
+    PerStep,
+    RateReadout,
+    Recurrent,
+    Residual,
+    Scale,
+    Sequential,
+    SpikeAttention,
+    TokenSum,
+)
+from spikescan.layers.plain import AVERAGES, KEEPING, MAXIMA, NORMS, WEIGHTED, fan_out
+from spikescan.models.single import Single
+from spikescan.neurons.base import Cost, Neuron, Temporal
+from spikescan.neurons.padding import zero_padding
+
+__all__ = ["LayerCount", "Operations", "Role", "count_operations", "counts_as_spikes"]
+
+Role = Literal["synapses", "neurons", "other"]
+"""Layers with weights and products of attention; spiking neurons; norms, readouts, mixers, sums."""
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Arithmetic by kind. Comparisons, moves of data and products with a constant that weights can hold are not counted."""
+
+    accumulates: float = 0.0
+    """Weights added up because a spike came (AC)."""
+    multiply_accumulates: float = 0.0
+    """Products with a weight, added up (MAC)."""
+    multiplications: float = 0.0
+    additions: float = 0.0
+    shifts: float = 0.0
+    transcendentals: float = 0.0
+    """Exponentials, sigmoids, powers, roots."""
+
+    def __add__(self, other: "Operations") -> "Operations":
+        return Operations(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def __mul__(self, times: float) -> "Operations":
+        return Operations(*(times * count for count in astuple(self)))
+
+    def __bool__(self) -> bool:
+        return any(astuple(self))
+
+    def to_dict(self) -> dict[str, float]:
+        """By name."""
+        return asdict(self)
+
+
+@dataclass
+class LayerCount:
+    """Sums over all samples of what one layer did."""
+
+    name: str
+    kind: str
+    """Its class."""
+    role: Role
+    operations: Operations = field(default_factory=Operations)
+    dense: Operations = field(default_factory=Operations)
+    """Of the same layer in the network without spikes."""
+    spikes: float = 0.0
+    """Binary ones, sent by neurons, or arrived at synapses: an integer k is k of them."""
+    active: float = 0.0
+    """Values other than 0 among those sent or arrived."""
+    values: float = 0.0
+    """All of them, over valid steps."""
+    neurons: int = 0
+    levels: int = 0
+    """The most spikes that a neuron sends in a step."""
+    takes_spikes: bool | None = None
+    """Of synapses: whether all that arrived were spikes."""
+    state_bytes: float = 0.0
+    """Of state read and written, in float32."""
+
+
+def count_operations(model: Temporal, batches: Callable[[], Iterable[Batch]]) -> list[LayerCount]:
+    """Sums over all samples of `batches`, by layer, in the order in which the network runs them.
+
+    The model runs in evaluation mode and without gradients, on the device of the batches; it is left as it was found.
+
+    Args:
+        model: built of the layers and neurons of this library and of torch's, as those of `create_model` are.
+        batches: gives the samples anew each time it is called. They are gone through twice: whether the input is spikes must be
+            known before the first is counted.
+
+    Raises:
+        InputError: it is not known what a part of the model computes; the message names it.
+    """
+    spikes = counts_as_spikes(batches())
+    walk = _Walk()
+    with evaluating(model), torch.no_grad():
+        for batch in batches():
+            walk.through_model(model, batch, spikes)
+    return list(walk.layers.values())
+
+
+def walk_through(model: Temporal, batch: Batch, *, spikes: bool = False) -> tuple[Tensor, list[LayerCount]]:
+    """The output of a model that is gone through part by part, and what was counted; `spikes`: whether the input is some.
+
+    For tests: the output is the model's own.
+    """
+    walk = _Walk()
+    return walk.through_model(model, batch, spikes), list(walk.layers.values())
+
+
+def counts_as_spikes(batches: Iterable[Batch]) -> bool:
+    """Whether an input is spikes: whole numbers from 0 up, at most one a value in the mean.
+
+    Events of a camera and one-hot symbols are; pixels and measurements are not. Whole numbers that are large on average would
+    be more accumulates than there are multiplications.
+    """
+    total = values = 0.0
+    for batch in batches:
+        x = zero_padding(batch.inputs, batch.lengths)
+        if not bool(((x >= 0) & (x == x.round())).all()):
+            return False
+        total += float(x.sum(dtype=torch.float64))
+        values += _steps(batch) * x.shape[2:].numel()
+    return total <= values
+
+
+def _steps(batch: Batch) -> int:
+    """Valid steps of all samples."""
+    time_steps, samples = batch.inputs.shape[:2]
+    return time_steps * samples if batch.lengths is None else int(batch.lengths.sum())
+
+
+@dataclass
+class _Signal:
+    """What runs between two parts."""
+
+    values: Tensor
+    """``[T, B, C, *]``"""
+    spikes: Tensor | None = None
+    """How many spikes each value stands for, of the same shape; None for real numbers.
+
+    They are the values themselves, but where a pool or a scale lies between: its factor goes into the weights behind.
+    """
+    owed: list[tuple[LayerCount, Operations, Operations]] = field(default_factory=list)
+    """What those parts cost, here and in the network without spikes, should something else than weights follow."""
+    weighted: bool = False
+    """Comes from a layer with weights, which can hold the factors and offsets of a norm."""
+
+    @property
+    def plain(self) -> bool:
+        """The values are numbers of spikes."""
+        return self.spikes is not None and self.spikes is self.values
+
+
+class _Walk:
+    """Goes through a model part by part, as the model does itself, and adds to the counts of each layer."""
+
+    def __init__(self) -> None:
+        self.layers: dict[str, LayerCount] = {}
+        self.fan_outs: dict[str, Tensor] = {}
+        self.lengths: Tensor | None = None
+        self.steps = 0
+
+    def through_model(self, model: Temporal, batch: Batch, spikes: bool) -> Tensor:
+        """Counts one batch; returns the model's output."""
+        self.lengths, self.steps = batch.lengths, _steps(batch)
+        x = zero_padding(batch.inputs, batch.lengths)
+        return self.through("", model, _Signal(x, x if spikes else None)).values
+
+    # Compositions
+
+    def through(self, path: str, part: nn.Module, signal: _Signal) -> _Signal:
+        """What `part` makes of `signal`."""
+        if isinstance(part, Neuron):
+            return self._neuron(path, part, signal)
+        if type(part) not in _HANDLERS:
+            raise _refused(path, part)
+        return _HANDLERS[type(part)](self, path, part, signal)
+
+    def _sequential(self, path: str, part: nn.Module, signal: _Signal) -> _Signal:
+        for name, inner in part._modules.items():  # named_children leaves out the second use of a module
+            signal = self.through(_join(path, name), cast(nn.Module, inner), signal)
+        return signal
+
+    def _per_step(self, path: str, part: PerStep, signal: _Signal) -> _Signal:
+        return self.through(path, part.module, signal)
+
+    def _residual(self, path: str, part: Residual, signal: _Signal) -> _Signal:
+        branch = self.through(_join(path, "module"), part.module, signal)
+        kept = signal
+        if part.shortcut is not None:
+            kept = self.through(_join(path, "shortcut"), part.shortcut, signal)
+        y = kept.values + branch.values
+        every_value = Operations(additions=self._number(y))
+        layer = self._layer(path, part, "other")
+        layer.dense += every_value
+        if kept.plain and branch.plain:
+            return _Signal(y, y)  # the spikes of both, one after the other
+        self._pay(kept, branch)
+        layer.operations += every_value
+        return _Signal(y)
+
+    def _attention(self, path: str, part: SpikeAttention, signal: _Signal) -> _Signal:
+        """Of q * mix(k * v). A product of spikes is where both are: a mask, as many spikes as the product of the numbers."""
+        q, k, v = (self.through(_join(path, name), getattr(part, name), signal) for name in ("query", "key", "value"))
+        layer = self._layer(path, part, "synapses")
+        together = self._product(layer, k, v)
+        mixed = self.through(_join(path, "mix"), part.mix, together)
+        return self._product(layer, q, mixed)
+
+    def _product(self, layer: LayerCount, a: _Signal, b: _Signal) -> _Signal:
+        y = a.values * b.values.to(a.values.dtype)
+        layer.dense += Operations(multiplications=self._number(y))
+        if a.plain and b.plain:
+            return _Signal(y, y)
+        for spikes, real in ((a, b), (b, a)):
+            if spikes.plain and spikes.spikes is not None:  # a real number, added up as often as there are spikes
+                self._pay(real)
+                layer.operations += Operations(accumulates=_total(spikes.spikes.expand_as(y)))
+                return _Signal(y)
+        self._pay(a, b)
+        layer.operations += Operations(multiplications=self._number(y))
+        return _Signal(y)
+
+    def _recurrent(self, path: str, part: Recurrent, signal: _Signal) -> _Signal:
+        self._weights(_join(path, "linear"), part.linear, signal)
+        y, _ = part(signal.values, None, self.lengths)
+        if part.lateral is not None:
+            before = torch.cat([torch.zeros_like(y[:1]), y[:-1]]) if len(y) else y
+            before = zero_padding(before, self.lengths)
+            spiking = isinstance(part.neuron.firing, Binary | Integer)
+            self._weights(_join(path, "lateral"), part.lateral, _Signal(before, before if spiking else None))
+        return self._fired(_join(path, "neuron"), part.neuron, y)
+
+    def _hypr(self, path: str, part: HYPR, signal: _Signal) -> _Signal:
+        return self._recurrent(_join(path, "layer"), part.layer, signal)
+
+    def _single(self, path: str, part: Single, signal: _Signal) -> _Signal:
+        neurons = list(part.neurons)
+        each = torch.full(signal.values.shape[2:], len(neurons), dtype=torch.float64, device=signal.values.device)
+        self._weighted(self._layer(path, part, "synapses"), each, signal)
+        outputs = []
+        for index, neuron in enumerate(neurons):
+            charge = part.charge(signal.values, index)
+            outputs.append(self.through(_join(path, f"neurons.{index}"), neuron, _Signal(charge)))
+        y = torch.cat([output.values for output in outputs], dim=2)
+        return _Signal(y, y if all(output.plain for output in outputs) else None)
+
+    # Neurons, and what else has time in it
+
+    def _neuron(self, path: str, part: Neuron, signal: _Signal) -> _Signal:
+        self._pay(signal)
+        y, _ = part(signal.values, None, self.lengths)
+        return self._fired(path, part, y)
+
+    def _fired(self, path: str, part: Neuron, y: Tensor) -> _Signal:
+        """Counts neurons that sent y."""
+        layer = self._layer(path, part, "neurons")
+        cost, steps = part.cost(), self._number(y)
+        layer.operations += _per_step_of(cost) * steps
+        layer.state_bytes += 2 * cost.state_bytes * steps
+        layer.neurons = y.shape[2:].numel()
+        layer.values += steps
+        if not isinstance(part.firing, Binary | Integer):
+            return _Signal(y)
+        if not bool((y == y.round()).all()):
+            raise _refused(path, part, f"its spikes with {part.firing} are no whole numbers")
+        layer.levels = part.firing.levels if isinstance(part.firing, Integer) else 1
+        layer.spikes += _total(y)
+        layer.active += float((y != 0).sum())
+        return _Signal(y, y)
+
+    def _decaying_sum(self, path: str, part: DecayingSum, signal: _Signal) -> _Signal:
+        layer = self._layer(path, part, "other")
+        number = self._number(signal.values)
+        self._pay(signal)
+        both = Operations(multiplications=number, additions=number)
+        layer.dense += both
+        layer.state_bytes += 2 * 4 * number
+        spikes = signal.spikes if signal.plain else None
+        layer.operations += both if spikes is None else Operations(multiplications=number, accumulates=_total(spikes))
+        y, _ = part(signal.values, None, self.lengths)
+        return _Signal(y)
+
+    def _steady(self, path: str, part: Temporal, signal: _Signal) -> _Signal:
+        """A part that does the same for each value, spikes or not."""
+        self._pay(signal)
+        cost = _STEADY[type(part)](part)
+        y, _ = part(signal.values, None, self.lengths)
+        layer = self._layer(path, part, "other")
+        self._both(layer, _per_step_of(cost) * self._number(y))
+        layer.state_bytes += 2 * cost.state_bytes * self._number(y)
+        return _Signal(y)
+
+    # Modules without time
+
+    def _linear(self, path: str, module: nn.Module, signal: _Signal) -> _Signal:
+        self._weights(path, module, signal)
+        return _Signal(self._run(module, signal.values), weighted=True)
+
+    def _weights(self, path: str, module: nn.Module, signal: _Signal) -> None:
+        if path not in self.fan_outs:
+            self.fan_outs[path] = fan_out(module, signal.values.shape[2:])
+        self._weighted(self._layer(path, module, "synapses"), self.fan_outs[path], signal)
+
+    def _weighted(self, layer: LayerCount, weights: Tensor, signal: _Signal) -> None:
+        """Counts a signal whose values meet so many `weights` each."""
+        products = Operations(multiply_accumulates=float(weights.sum()) * self.steps)
+        layer.dense += products
+        layer.values += self._number(signal.values)
+        layer.active += float((signal.values != 0).sum())
+        layer.takes_spikes = signal.spikes is not None
+        if signal.spikes is None:
+            layer.operations += products
+            return
+        arrived = signal.spikes.sum((0, 1), dtype=torch.float64)
+        layer.spikes += float(arrived.sum())
+        layer.operations += Operations(accumulates=float((arrived * weights).sum()))
+
+    def _keeping(self, path: str, module: nn.Module, signal: _Signal) -> _Signal:
+        y = self._run(module, signal.values)
+        spikes = signal.spikes
+        if spikes is not None:
+            spikes = y if signal.plain else self._run(module, spikes)
+        same = isinstance(module, nn.Identity | nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d)
+        return _Signal(y, spikes, signal.owed, weighted=signal.weighted and same)
+
+    def _maximum(self, path: str, module: nn.Module, signal: _Signal) -> _Signal:
+        y = self._run(module, signal.values)
+        if signal.plain:
+            return _Signal(y, y)
+        self._pay(signal)
+        return _Signal(y)
+
+    def _activation(self, path: str, module: nn.Module, signal: _Signal) -> _Signal:
+        self._pay(signal)
+        y = self._run(module, signal.values)
+        self._both(self._layer(path, module, "other"), _ACTIVATIONS[type(module)] * self._number(y))
+        return _Signal(y)
+
+    def _average(self, path: str, module: nn.Module, signal: _Signal) -> _Signal:
+        """Where each average is of as many values, it is the sum of their spikes times a factor that weights can hold."""
+        y = self._run(module, signal.values)
+        window, summed = _windows(module, signal.values.shape[2:], y.shape[2:])
+        layer = self._layer(path, module, "other")
+        additions = Operations(additions=float(summed * self.steps))
+        layer.dense += additions
+        if signal.spikes is not None and window is not None:
+            spikes = (self._run(module, signal.spikes) * window).round()
+            return _Signal(y, spikes, [*signal.owed, (layer, Operations(accumulates=_total(spikes)), Operations())])
+        self._pay(signal)
+        layer.operations += additions
+        return _Signal(y)
+
+    def _token_sum(self, path: str, module: TokenSum, signal: _Signal) -> _Signal:
+        y = self._run(module, signal.values)
+        layer = self._layer(path, module, "other")
+        additions = Operations(additions=self._number(signal.values))
+        layer.dense += additions
+        if signal.spikes is not None:
+            spikes = (
+                signal.spikes.sum(tuple(range(3, signal.spikes.ndim)), keepdim=True) if y.ndim > 3 else signal.spikes
+            )
+            return _Signal(y, spikes, [*signal.owed, (layer, Operations(accumulates=_total(spikes)), Operations())])
+        self._pay(signal)
+        layer.operations += additions
+        return _Signal(y)
+
+    def _scale(self, path: str, module: nn.Module, signal: _Signal) -> _Signal:
+        y = self._run(module, signal.values)
+        layer = self._layer(path, module, "other")
+        products = Operations(multiplications=self._number(y))
+        if signal.spikes is not None:
+            return _Signal(y, signal.spikes, [*signal.owed, (layer, products, products)])
+        self._both(layer, products)
+        return _Signal(y)
+
+    def _norm(self, path: str, module: nn.Module, signal: _Signal) -> _Signal:
+        self._pay(signal)
+        y = self._run(module, signal.values)
+        if getattr(module, "track_running_stats", False):
+            if not signal.weighted:
+                each = Operations(multiplications=1, additions=1)
+                self._both(self._layer(path, module, "other"), each * self._number(y))
+            return _Signal(
+                y, weighted=signal.weighted
+            )  # a factor and an offset a channel: the weights before hold them
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm):
+            raise _refused(path, module, "without running statistics it depends on the batch")
+        self._both(self._layer(path, module, "other"), _normalising(module, y.shape[2:]) * self.steps)
+        return _Signal(y)
+
+    # What all of these use
+
+    def _layer(self, path: str, part: nn.Module, role: Role) -> LayerCount:
+        name = path or type(part).__name__
+        return self.layers.setdefault(name, LayerCount(name, type(part).__name__, role))
+
+    def _run(self, module: nn.Module, values: Tensor) -> Tensor:
+        y, _ = PerStep(module)(values, None, self.lengths)
+        return cast(Tensor, y)
+
+    def _number(self, values: Tensor) -> float:
+        """Values over all valid steps."""
+        return float(self.steps * values.shape[2:].numel())
+
+    def _both(self, layer: LayerCount, operations: Operations) -> None:
+        layer.operations += operations
+        layer.dense += operations
+
+    def _pay(self, *signals: _Signal) -> None:
+        """The values are needed as such, not as weights of spikes."""
+        for signal in signals:
+            for layer, operations, dense in signal.owed:
+                layer.operations += operations
+                layer.dense += dense
+            signal.owed.clear()
+
+
+def _cost_of_s4d(part: S4D) -> Cost:
+    """A complex product and its input a mode; the output, two real products a mode and the direct path."""
+    modes = part.states // 2
+    return Cost(6 * modes + 1, 5 * modes, state_bytes=8 * modes)
+
+
+# Of one output value in one step.
+_STEADY: dict[type, Callable[[Any], Cost]] = {
+    S4D: _cost_of_s4d,
+    RateReadout: lambda part: Cost(1, 1, state_bytes=4),
+    MaxReadout: lambda part: Cost(state_bytes=4),
+    LeakyReadout: lambda part: Cost(1, 1, state_bytes=4),  # 1 - a is a constant that the weights before it can hold
+    LastReadout: lambda part: Cost(),
+}
+_ACTIVATIONS = {
+    nn.LeakyReLU: Operations(multiplications=1),
+    nn.GELU: Operations(multiplications=3, additions=1, transcendentals=1),  # x (1/2 + erf(x / sqrt 2) / 2)
+    nn.SiLU: Operations(multiplications=1, transcendentals=1),
+    nn.GLU: Operations(multiplications=1, transcendentals=1),
+    nn.Sigmoid: Operations(transcendentals=1),
+    nn.Tanh: Operations(transcendentals=1),
+}
+
+
+# Exact classes: a subclass may compute something else.
+_HANDLERS: dict[type, Callable[[_Walk, str, Any, _Signal], _Signal]] = {
+    Sequential: _Walk._sequential,
+    nn.Sequential: _Walk._sequential,
+    Residual: _Walk._residual,
+    PerStep: _Walk._per_step,
+    Recurrent: _Walk._recurrent,
+    HYPR: _Walk._hypr,
+    Single: _Walk._single,
+    SpikeAttention: _Walk._attention,
+    DecayingSum: _Walk._decaying_sum,
+    TokenSum: _Walk._token_sum,
+    Scale: _Walk._scale,
+    **dict.fromkeys(_STEADY, _Walk._steady),
+    **dict.fromkeys(WEIGHTED, _Walk._linear),
+    **dict.fromkeys(KEEPING, _Walk._keeping),
+    **dict.fromkeys(MAXIMA, _Walk._maximum),
+    **dict.fromkeys(AVERAGES, _Walk._average),
+    **dict.fromkeys(NORMS, _Walk._norm),
+    **dict.fromkeys(_ACTIVATIONS, _Walk._activation),
+}
+
+
+def _per_step_of(cost: Cost) -> Operations:
+    return Operations(
+        multiplications=cost.multiplications,
+        additions=cost.additions,
+        shifts=cost.shifts,
+        transcendentals=cost.transcendentals,
+    )
+
+
+def _normalising(module: nn.Module, shape: torch.Size) -> Operations:
+    """Of one sample in one step, by a norm that measures it: sums, a root for each group, then each value."""
+    values = shape.numel()
+    if isinstance(module, nn.LayerNorm | nn.RMSNorm):
+        groups = values // math.prod(module.normalized_shape)
+    else:
+        groups = module.num_groups if isinstance(module, nn.GroupNorm) else shape[0]
+    weight, bias = getattr(module, "weight", None) is not None, getattr(module, "bias", None) is not None
+    centred = not isinstance(module, nn.RMSNorm)
+    # The sum of squares and the scaling are a product a value each; sum and subtraction of the mean are an addition each.
+    return Operations(
+        multiplications=values * (2 + weight) + groups * (1 + centred),
+        additions=values * (1 + 2 * centred + bias) + groups,
+        transcendentals=groups,
+    )
+
+
+def _windows(pool: nn.Module, before: torch.Size, after: torch.Size) -> tuple[float | None, int]:
+    """What an average is divided by, None where it is not the same for all; and how many values all of them sum up."""
+    if isinstance(pool, nn.AdaptiveAvgPool1d | nn.AdaptiveAvgPool2d | nn.AdaptiveAvgPool3d):
+        space = list(zip(before[1:], after[1:], strict=True))
+        # Window i of n values for m averages reaches from floor(i n / m) to ceil((i + 1) n / m).
+        summed = [sum(-(-(i + 1) * n // m) - i * n // m for i in range(m)) for n, m in space]
+        even = all(n % m == 0 for n, m in space)
+        return (math.prod(n // m for n, m in space) if even else None), before[0] * math.prod(summed)
+    pool = cast(nn.AvgPool2d, pool)
+    dimensions = len(before) - 1
+    sides = [pool.kernel_size] * dimensions if isinstance(pool.kernel_size, int) else list(pool.kernel_size)
+    size = math.prod(sides)
+    padded = any(pool.padding if isinstance(pool.padding, tuple) else (pool.padding,))
+    uneven = pool.ceil_mode or (padded and not pool.count_include_pad)
+    divisor = getattr(pool, "divisor_override", None)
+    return (divisor or (None if uneven else size)), after.numel() * size
+
+
+def _total(values: Tensor) -> float:
+    return float(values.sum(dtype=torch.float64))
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _refused(path: str, part: nn.Module, reason: str = "nothing is known about what it computes") -> InputError:
+    name = f"{path} ({type(part).__name__})" if path else type(part).__name__
+    return InputError(f"energy: {name} cannot be counted: {reason}.")
