@@ -26,7 +26,7 @@ def weights(folder, epoch):
 def test_resumed_it_has_the_bits_of_a_run_that_was_never_stopped(experiment, tmp_path):
     experiment = replace(experiment, epochs=3, epoch_steps=55)
     whole = list(train(experiment, tmp_path / "whole"))
-    events = train(experiment, tmp_path / "stopped")
+    events = train(replace(experiment, epochs=2), tmp_path / "stopped")
     for event in events:
         if isinstance(event, EpochEnd):
             break
@@ -77,7 +77,9 @@ def test_a_run_is_resumed_as_it_was_started(experiment, tmp_path):
     list(train(replace(experiment, epochs=1), tmp_path / "run"))
     with pytest.raises(InputError, match="holds a run already"):
         next(train(experiment, tmp_path / "run"))
-    with pytest.raises(InputError, match="seed is now 1, in .* it is 0. What may change: epochs, evaluation_episodes"):
+    with pytest.raises(
+        InputError, match=r"seed is now 1, in .* it is 0\. What may change: epochs, evaluation_episodes"
+    ):
         next(train(replace(experiment, seed=1), tmp_path / "run", resume=True))
     assert len(list(train(replace(experiment, epochs=2), tmp_path / "run", resume=True))) == 3
     with pytest.raises(CheckpointError, match="is a run of a control task"):
@@ -110,6 +112,7 @@ def wrong(experiment, **changes):
     ("changes", "message"),
     [
         ({"environment": {"name": "Pendulm-v1"}}, "no environment 'Pendulm-v1'. Did you mean 'Pendulum-v1'"),
+        ({"environment": {"name": "nowhere:Task-v0"}}, "nowhere:Task-v0 cannot be imported"),
         ({"environment": {"name": "CartPole-v1"}}, "expected continuous actions within bounds"),
         ({"environment": {"hide": [2]}}, r"hide is \[2\], expected a list of observations .* 0 to 1"),
         ({"environment": {"hide": [0, 1]}}, "leaves nothing of the 2 observations"),

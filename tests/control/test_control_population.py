@@ -83,7 +83,7 @@ def test_actors_answer_the_same_in_parallel_and_step_by_step(name):
     torch.manual_seed(0)
     actor = ACTORS[name]().double().eval()
     x = torch.randn(9, 4, 3, dtype=torch.float64)
-    together, final = actor(x)
+    together, _ = actor(x)
     state, single = None, []
     for x_t in x:
         action, state = actor.step(x_t, state)

@@ -65,3 +65,12 @@ def test_saved_and_loaded_it_is_the_same():
         a, b = (one.sample(20, 2, torch.Generator().manual_seed(1)) for one in (replay, other))
         assert torch.equal(a.rewards, b.rewards)
         assert torch.equal(a.lengths, b.lengths)
+
+
+def test_a_run_that_is_made_longer_keeps_what_it_saw():
+    full, longer = filled(6, [3, 3]), Replay(9, 1, 1)
+    longer.load(full.state())
+    for step in range(3):
+        longer.add(torch.tensor([6.0 + step]), torch.zeros(1), 6.0 + step, torch.zeros(1), terminated=False)
+    batch = longer.sample(200, 1, torch.Generator().manual_seed(0))
+    assert set(batch.rewards[0].tolist()) == set(range(9))

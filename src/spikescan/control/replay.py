@@ -94,3 +94,5 @@ class Replay:
         self.size, self._next, self._episode, self._step = state["counters"].tolist()
         for name, rows in self._rows.items():
             rows[: self.size] = state[name]
+        if self.size < self.capacity:
+            self._next = self.size  # a longer run has a larger capacity than the one that was saved

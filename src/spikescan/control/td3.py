@@ -174,7 +174,7 @@ class Learner:
             targets = bootstrap(
                 self.options.reward_scale * batch.rewards, batch.terminated, values, self.options.discount
             )
-        errors = agent.critics(before, batch.actions) - targets
+        errors: Tensor = agent.critics(before, batch.actions) - targets
         loss = (weights * errors.square().sum(0)).sum()
         if not loss.isfinite():
             raise NonFiniteError(f"The critics' loss is {loss.item()} at update {self.updates + 1}; lower critic_lr.")
