@@ -382,6 +382,8 @@ def plot(rows: Rows) -> str:
                 axes.plot(*zip(*line, strict=True), color=colours[neuron], marker="o", markersize=3.5, label=name)
             axes.set_xscale("log", base=2)
             axes.set_yscale("log")
+            axes.yaxis.set_major_formatter("{x:,g}")
+            axes.yaxis.set_minor_formatter("")
             lengths = [int(length) for length in lengths_of(mine)]
             axes.set_xticks(lengths, [f"{length // 1024}k" if length >= 1024 else str(length) for length in lengths])
             axes.grid(visible=True, axis="y")

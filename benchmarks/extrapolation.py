@@ -390,11 +390,13 @@ def plot(cells: list[dict[str, Any]]) -> str:
         excess.set_title(f"above the same characters in pieces of {TRAINED:,}")
         excess.set_ylabel("thousandths of a nat")
         excess.set_yscale("symlog", linthresh=10.0)
+        excess.set_yticks([tick for tick in (-20, -10, -5, 0, 5, 10, 100, 1000) if tick <= excess.get_ylim()[1] + 5])
+        excess.yaxis.set_major_formatter("{x:g}")
         for axes in (by_length, position, excess):
             axes.grid(visible=True, axis="y")
             axes.axvline(TRAINED, color=LIGHT.faint, zorder=0)
         for axes in (position, excess):
-            axes.set_xlabel(f"position, means over {TRAINED:,}; the line is the trained length")
+            axes.set_xlabel(f"position (means over {TRAINED:,}; line: trained length)")
         handles, names = by_length.get_legend_handles_labels()
         text.legend(handles, names, loc="center left", fontsize=9)
         return svg(figure)
