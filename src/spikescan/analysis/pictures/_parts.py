@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.colors import ListedColormap
 
-__all__ = ["draw_channels", "draw_image", "draw_spikes", "spike_colours", "thin"]
+__all__ = ["MANY", "draw_channels", "draw_image", "draw_spikes", "spike_colours", "thin"]
+
+MANY = 400
+"""Bars or dots beyond which pixels take less room than shapes."""
 
 
 def draw_image(axes: "Axes", image: Tensor, theme: Theme) -> None:

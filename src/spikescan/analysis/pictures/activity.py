@@ -8,7 +8,7 @@ from torch import Tensor
 
 from spikescan.analysis._neurons import thresholds
 from spikescan.analysis.agreement import Agreement
-from spikescan.analysis.pictures._parts import draw_channels, draw_image, draw_spikes, spike_colours
+from spikescan.analysis.pictures._parts import MANY, draw_channels, draw_image, draw_spikes, spike_colours
 from spikescan.analysis.recording import LayerRecording, Recording
 from spikescan.analysis.theme import LIGHT, Theme
 
@@ -187,7 +187,10 @@ def _draw_raster(
             handletextpad=0.3,
         )
     side.set_axis_on()
-    side.stairs(spikes.mean(0).tolist(), range(neurons + 1), orientation="horizontal", fill=True, color=theme.first)
+    bars = side.stairs(
+        spikes.mean(0).tolist(), range(neurons + 1), orientation="horizontal", fill=True, color=theme.first
+    )
+    bars.set_rasterized(neurons > MANY)
     side.set_ylim(neurons, 0)
     side.set_xlim(left=0)
     side.set_title("mean", fontsize=7)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from spikescan.analysis.pictures._parts import MANY
 from spikescan.analysis.recording import FiringRate
 from spikescan.analysis.theme import LIGHT, Theme
 
@@ -24,7 +25,8 @@ def firing_rates(rates: Mapping[str, FiringRate], *, theme: Theme = LIGHT) -> "F
             values = _spread(rate.per_neuron.flatten(), 1000).tolist()
             # Neighbours in rank are set apart, so that equal rates do not hide each other.
             heights = [row + 0.28 * math.sin(2.4 * rank) for rank in range(len(values))]
-            axes.scatter(values, heights, s=9, color=theme.first, alpha=0.55, linewidth=0)
+            dots = axes.scatter(values, heights, s=9, color=theme.first, alpha=0.55, linewidth=0)
+            dots.set_rasterized(len(values) > MANY)
             axes.plot([rate.mean, rate.mean], [row - 0.4, row + 0.4], color=theme.second, linewidth=2.5)
             axes.text(
                 1.01,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from spikescan.analysis.pictures._parts import MANY
 from spikescan.analysis.theme import LIGHT, Theme
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def pairs(shown: "Pairs", *, theme: Theme = LIGHT) -> "Figure":
         panels = figure.subplots(1, count, squeeze=False)[0]
         for number, axes in enumerate(panels):
             targets, outputs = shown.targets[:, number], shown.outputs[:, number]
-            axes.scatter(targets.tolist(), outputs.tolist(), s=9, color=theme.first, alpha=0.5, linewidth=0)
+            dots = axes.scatter(targets.tolist(), outputs.tolist(), s=9, color=theme.first, alpha=0.5, linewidth=0)
+            dots.set_rasterized(len(targets) > MANY)
             start = float(targets.mean())
             axes.axline((start, start), slope=1.0, color=theme.second, linewidth=1.0)
             axes.set_xlabel("target")
