@@ -94,8 +94,8 @@ def read_experiment(folder: Path) -> Experiment:
     values = read_config(folder)
     if "environment" in values:
         raise CheckpointError(
-            f"{folder} is a run of a control task, which has no dataset: spikescan eval, check, stream and train --resume "
-            f"take it, and spikescan.control.load_run reads it."
+            f"{folder} is a run of a control task, which has no dataset: spikescan eval, check, stream, report and train "
+            f"--resume take it, and spikescan.control.load_run reads it."
         )
     return experiment_from(values, str(folder / "config.yaml"))
 
