@@ -1,17 +1,20 @@
 """What a measurement has to say about where it was made, and how to make it fairly."""
 
 import csv
+import functools
 import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
-__all__ = ["interleaved", "machine", "median_ratio", "peak_bytes", "write_rows"]
+__all__ = ["in_turns", "interleaved", "machine", "median_ratio", "peak_bytes", "write_rows"]
+
+Measured = TypeVar("Measured")
 
 
 def machine() -> str:
@@ -31,21 +34,34 @@ def _processor() -> str:
 
 
 def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int, patience: float) -> dict[str, list[float]]:
-    """Seconds of each call, taken in turns so that a busy moment of the machine falls on all of them.
+    """Seconds of each call, by `in_turns`; one that takes longer than `patience` seconds is timed just once."""
+    timed = {name: functools.partial(_seconds, call) for name, call in calls.items()}
+    return in_turns(timed, rounds, patience, seconds=float, slow_rounds=1)
 
-    In its turn a call runs twice and the second is timed: the first pays for memory and caches as the call before left them.
-    All run once before; one that took longer than `patience` seconds there is timed just once.
+
+def in_turns(
+    calls: Mapping[str, Callable[[], Measured]],
+    rounds: int,
+    patience: float,
+    *,
+    seconds: Callable[[Measured], float],
+    slow_rounds: int,
+) -> dict[str, list[Measured]]:
+    """What each call measures of itself, taken in turns so that a busy moment of the machine falls on all of them.
+
+    In its turn a call runs twice and the second is kept: the first pays for memory and caches as the call before left them.
+    All run once before; one that took longer than `patience` seconds there runs once in a turn, for `slow_rounds` turns.
     """
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    slow = {name for name, call in calls.items() if _seconds(call) > patience}
+    taken: dict[str, list[Measured]] = {name: [] for name in calls}
+    slow = {name for name, call in calls.items() if seconds(call()) > patience}
     for turn in range(rounds):
         for name, call in calls.items():
             if name not in slow:
                 call()
-                times[name].append(_seconds(call))
-            elif turn == 0:
-                times[name].append(_seconds(call))
-    return times
+                taken[name].append(call())
+            elif turn < slow_rounds:
+                taken[name].append(call())
+    return taken
 
 
 def _seconds(call: Callable[[], object]) -> float:

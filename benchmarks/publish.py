@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 OPS = ROOT / "docs/performance/ops.csv"
 NEURONS = ROOT / "docs/performance/neurons.csv"
 RESETS = ROOT / "docs/performance/resets.csv"
+CIFAR_ENERGY = ROOT / "docs/results/sequential_cifar_energy.csv"
 RESONANCE = ROOT / "docs/performance/resonance.csv"
 DEMO = ROOT / "docs/results/smnist_demo"
 FLOOR = 28 / 8  # bytes a neuron-step of a training step of DSN or LIF, over those of add
@@ -113,7 +114,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 def resets() -> str:
     """A soft reset by each method, beside a loop over tensors."""
-    rows = [row for row in read_csv(RESETS) if row["median_ms"]]
+    rows = [row for row in read_csv(RESETS) if row["median_ms"] and not row["shape"].startswith("hard")]
     names = list(dict.fromkeys(row["contender"] for row in rows))
     by = {(row["shape"], row["contender"]): row for row in rows}
 
@@ -126,6 +127,21 @@ def resets() -> str:
     shapes = dict.fromkeys(row["shape"] for row in rows)
     table = markdown(["[T, B, C]", *names], ([shape, *(cell(shape, name) for name in names)] for shape in shapes))
     return f"{table}\n\nMedians, and how many times as long the loop takes; {rows[0]['machine']}."
+
+
+def hard_resets() -> str:
+    """A hard reset by speculation, beside the sweep, by how often neurons fire."""
+    rows = [row for row in read_csv(RESETS) if row["shape"].startswith("hard")]
+    pairs = zip(rows[::2], rows[1::2], strict=True)
+    table = markdown(
+        ["firing rate", "sweep", "speculative", "times the sweep"],
+        (
+            [sweep["firing_rate"], f"{float(sweep['median_ms']):.1f} ms", f"{float(other['median_ms']):.1f} ms",
+             other["times_sweep"]]
+            for sweep, other in pairs
+        ),
+    )  # fmt: skip
+    return f"{table}\n\n[T, B, C] = {rows[0]['shape'].removeprefix('hard, ')}; medians; {rows[0]['machine']}."
 
 
 def resonance() -> str:
@@ -272,16 +288,30 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def cifar_energy() -> str:
+    """The paper's energies, its rule, and what we count."""
+    head = ["CIFAR", "neuron", "rate", "paper", "by the rule", "counted here", "synapses", "neurons", "with gates"]
+    rows = []
+    for row in read_csv(CIFAR_ENERGY):
+        gates = float(row["counted_uJ"]) + float(row["transcendental_uJ"])
+        rule, counted = (f"{row[f'{name}_uJ']} ({row[f'{name}_percent']} %)" for name in ("rule", "counted"))
+        given = [row[name] for name in ("classes", "neuron", "rate", "paper_uJ")]
+        rows.append([*given, rule, counted, row["synapses_uJ"], row["neurons_uJ"], f"{gates:.2f}"])
+    return markdown(head, rows) + "\n\nIn microjoule an image; the rate is a neuron and sub-step."
+
+
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/performance.md": {
         "layers": layers,
         "neurons": neurons,
         "resets": resets,
+        "hard resets": hard_resets,
         "resonance": resonance,
         "rivals": rivals,
         "latency": latency,
         "memory": memory,
     },
+    "docs/energy.md": {"cifar": cifar_energy},
     "docs/neurons.md": {"table": neurons_table, "catalogue": catalogue},
     "README.md": {"demo": demo, "speed": speed},
 }

@@ -8,11 +8,15 @@ A training step is forward + backward, in float32, of a LIF with tau = 2 and bin
 * ``fixed_point``: scans until no spike changes (FPT), with how many they were;
 * ``loop``: the LIF in plain torch, a loop over `unbind`: what published speeds of parallel neurons are measured against.
 
+A hard reset has no decoupled form. Its sweep and its ``speculative`` chunks are timed over input that makes neurons fire more
+and more often, in rows that begin with ``hard``: what speculation takes depends on that, a sweep does not.
+
 All take turns in one process. The file has a row for each shape and contender, with the number of spikes that differ from
 the sweep's. Ratios are of medians within one run. Rows whose shape begins with ``ties`` count over random runs, without a time.
 """
 
 import argparse
+import itertools
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -40,6 +44,7 @@ COLUMNS = [
     "least_ms",
     "times_sweep",
     "loop_times",
+    "firing_rate",
     "spikes_differ",
     "neuron_steps",
     "iterations",
@@ -89,25 +94,52 @@ def iterations(x: Tensor, tau: float = 2.0) -> int:
 def time_shape(shape: tuple[int, ...], rounds: int) -> list[dict[str, Any]]:
     """The rows of a shape."""
     torch.manual_seed(0)
-    x, grad = 2.0 * torch.randn(shape), torch.randn(shape)
-    x.requires_grad_()
-    contenders = runs(x)
+    x = 2.0 * torch.randn(shape)
+    rows = time_contenders("x".join(map(str, shape)), x.requires_grad_(), runs(x), rounds)
+    for row in rows:
+        row["iterations"] = iterations(x.detach()) if row["contender"] == "fixed_point" else ""
+    return rows
+
+
+# Mean and deviation of an input to a LIF with tau = 20, from one that hardly ever fires to one that fires often.
+DRIVES = [(0.0, 1.5), (0.0, 2.2), (0.8, 1.0), (1.5, 2.0), (8.0, 8.0)]
+
+
+def hard_resets(rounds: int, shape: tuple[int, ...] = (2048, 4, 64), tau: float = 20.0) -> list[dict[str, Any]]:
+    """The rows of a hard reset, from rare to frequent spikes."""
+    rows = []
+    for mean, deviation in DRIVES:
+        torch.manual_seed(0)
+        x = (mean + deviation * torch.randn(shape)).requires_grad_()
+        contenders = {
+            method: lambda method=method, x=x: spikescan.LIF(tau, reset="hard", method=method)(x)[0]  # type: ignore[misc]
+            for method in ("sweep", "speculative")
+        }
+        rows += time_contenders(f"hard, {'x'.join(map(str, shape))}", x, contenders, rounds)
+    return rows
+
+
+def time_contenders(
+    shape: str, x: Tensor, contenders: dict[str, Callable[[], Tensor]], rounds: int
+) -> list[dict[str, Any]]:
+    """A row for each way to the spikes of x."""
     with torch.no_grad():
         expected = contenders["sweep"]()
         differ = {name: int((run() != expected).sum()) for name, run in contenders.items()}
+    grad = torch.randn(x.shape)
     calls = {name: training_step(run, [x], grad) for name, run in contenders.items()}
     times = interleaved(calls, rounds, patience=0.5)
     return [
         {
-            "shape": "x".join(map(str, shape)),
+            "shape": shape,
             "contender": name,
             "median_ms": round(1e3 * statistics.median(taken), 3),
             "least_ms": round(1e3 * min(taken), 3),
             "times_sweep": round(median_ratio(times, name, "sweep"), 2),
-            "loop_times": round(median_ratio(times, "loop", name), 2),
+            "loop_times": round(median_ratio(times, "loop", name), 2) if "loop" in times else "",
+            "firing_rate": f"{expected.mean().item():.3g}",
             "spikes_differ": differ[name],
             "neuron_steps": x.numel(),
-            "iterations": iterations(x.detach()) if name == "fixed_point" else "",
             "runs": len(taken),
             "machine": machine(),
         }
@@ -159,10 +191,10 @@ def main() -> None:
     spikescan.retain_freed_memory()  # for all contenders alike: fresh pages would cost more than their arithmetic
     rows: list[dict[str, Any]] = []
     time_shape((2, 1, 32), 1)  # loads the kernels
-    for shape in SHAPES:
-        for row in time_shape(shape, given.rounds):
-            print(*(row[name] for name in COLUMNS[:-1]), flush=True)
-            rows.append(row)
+    timed = itertools.chain((time_shape(shape, given.rounds) for shape in SHAPES), [hard_resets(given.rounds)])
+    for row in itertools.chain.from_iterable(timed):
+        print(*(row.get(name, "") for name in COLUMNS[:-1]), flush=True)
+        rows.append(row)
     for row in ties():
         print(row["shape"], row["contender"], row["spikes_differ"], row["neuron_steps"], flush=True)
         rows.append(row)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from spikescan.errors import InputError
 from spikescan.firing import Binary, Integer, from_thermometer, to_thermometer
-from spikescan.layers import LastReadout, LeakyReadout, MaxReadout, PerStep, RateReadout, Residual, Sequential
+from spikescan.layers import LastReadout, LeakyReadout, MaxReadout, PerStep, RateReadout, Residual, Sequential, Window
 from spikescan.layers.plain import AVERAGES, KEEPING, MAXIMA, NORMS, WEIGHTED, fan_out
 from spikescan.neurons.base import Neuron, State, Temporal, check_stateless
 from spikescan.neurons.padding import zero_padding
@@ -163,6 +163,8 @@ def _unroll(part: Temporal, path: str, signal: _Signal) -> tuple[Temporal, _Sign
         return _Fire(_collected(part, signal), levels), _Signal(levels, binary=True, ordered=True)
     if type(part) in _READOUTS:
         return _collected(part, signal), _real(path, part, signal)
+    if type(part) is Window and signal == _Signal():  # before the first neuron: it moves the same numbers
+        return part, signal
     raise _refused(path, part, "nothing is known about what it does to sub-steps")
 
 

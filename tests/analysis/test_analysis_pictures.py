@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from spikescan.analysis import measure_agreement, measure_firing, record
 from spikescan.analysis.pictures import (
-    _thin,
     activity,
     demo,
     firing_rates,
@@ -17,6 +16,7 @@ from spikescan.analysis.pictures import (
     rate_curves,
     speed_curve,
 )
+from spikescan.analysis.pictures._parts import thin
 from spikescan.analysis.theme import DARK, LIGHT, svg
 from spikescan.errors import BackendError
 from spikescan.firing import Binary
@@ -88,10 +88,10 @@ def test_thinning_loses_no_spike():
     spikes = torch.zeros(5000, 900)
     spikes[4999, 899] = 3.0
     spikes[2500, 1] = 1.0
-    thin = _thin(spikes)
-    assert thin.shape[0] <= 2000
-    assert thin.shape[1] <= 400
-    assert sorted(thin[thin > 0].tolist()) == [1.0, 3.0]
+    few = thin(spikes)
+    assert few.shape[0] <= 2000
+    assert few.shape[1] <= 400
+    assert sorted(few[few > 0].tolist()) == [1.0, 3.0]
 
 
 def test_wide_and_spatial_inputs_can_be_drawn():

@@ -12,6 +12,7 @@ from spikescan.analysis import measure_agreement, measure_firing, measure_latenc
 from spikescan.analysis.findings import Example, Findings, Score, find
 from spikescan.analysis.report import report_run, write_demo_picture, write_report
 from spikescan.data import Dataset, Split
+from spikescan.data.sources import Layout
 from spikescan.errors import CheckpointError, InputError
 from spikescan.layers import RateReadout, Sequential
 from spikescan.neurons import DSN, PSN
@@ -21,6 +22,7 @@ from spikescan.training.checkpoint import Index, ModelShape
 from spikescan.training.run import Run
 
 T = 28
+COLUMNS = Layout((1, 28, 28), columns=True, permutation_seed=None)
 HOSTILE = "<script>alert('&\"')</script>"
 VOID = {"meta", "img", "source"}
 
@@ -91,7 +93,7 @@ def findings(model) -> Findings:
         best_epoch=2,
         test=Score("accuracy", 0.934, 500),
         agreement=measure_agreement(model, x),
-        example=Example(record(model, x[:, :1]), x[:, 0], 3),
+        example=Example(record(model, x[:, :1]), torch.tensor(3), COLUMNS),
         firing=measure_firing(model, x),
         latency=measure_latency(model, x[:, :1], repeats=1),
         config={"neuron": {"name": HOSTILE}, "patience": None},
@@ -212,7 +214,7 @@ def run_of(model, folder) -> Run:
         index=Index(epoch=3, step=3, best_epoch=2, best_score=0.4, shape=ModelShape(28, 10, T)),
         metrics=[row(1), row(2), row(3)],
     )
-    vars(run)["dataset"] = Dataset("tiny", 10, split, split, split)
+    vars(run)["dataset"] = Dataset("tiny", 10, split, split, split, source=COLUMNS)
     return run
 
 
@@ -260,8 +262,8 @@ def test_the_example_is_the_sample_asked_for(model, tmp_path):
     run = run_of(model, tmp_path)
     example = find(run, sample=3).example
     assert torch.equal(example.recording.x[:, 0], run.dataset.test.inputs[3])
-    assert torch.equal(example.image, run.dataset.test.inputs[3].t())
-    assert example.target == 3
+    assert torch.equal(example.image, run.dataset.test.inputs[3].t().unsqueeze(0))
+    assert example.label == 3
     with pytest.raises(InputError, match="sample is 5, but the test split of tiny has samples 0 to 4"):
         find(run, sample=5)
 

@@ -27,7 +27,7 @@ def complaint(capsys, arguments: list[str]) -> str:
     ("arguments", "message"),
     [
         (["tarin"], "There is no command 'tarin'. Did you mean 'train'?"),
-        (["train"], "needs a recipe (expressivity, psmnist, sequence, smnist"),
+        (["train"], "needs a recipe (ecg, "),
         (["train", "smnits"], "There is no recipe 'smnits'. Did you mean 'smnist'?"),
         (["train", "nowhere.yaml"], "There is no file nowhere.yaml"),
         (["train", "smnist", "--epoch", "3"], "Did you mean 'epochs'?"),

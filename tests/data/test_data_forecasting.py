@@ -53,6 +53,30 @@ def test_ett_is_split_by_months_and_scaled_by_the_training_part(tmp_path, values
         assert torch.equal(batch.targets[1].view(24, 7), scaled[first + 5 : first + 29])
 
 
+def test_a_stride_leaves_out_windows_of_training_alone(tmp_path, text):
+    (tmp_path / "ETTh2.csv").write_text(text)
+    options = {"path": str(tmp_path), "series": "ETTh2", "window": 48, "horizon": 24, "checksum": False}
+    data, plain = ett(**options, stride=5), ett(**options)
+    assert torch.equal(data.train.inputs, plain.train.inputs[::5])
+    assert torch.equal(data.train.targets, plain.train.targets[::5])
+    assert torch.equal(data.test.inputs, plain.test.inputs)
+    with pytest.raises(DataError, match="stride 0"):
+        ett(**options, stride=0)
+
+
+def test_a_frame_is_so_many_steps_with_the_variables_as_places(tmp_path, text):
+    (tmp_path / "ETTh2.csv").write_text(text)
+    options = {"path": str(tmp_path), "series": "ETTh2", "window": 48, "horizon": 24, "checksum": False}
+    data, plain = ett(**options, frame=8), ett(**options)
+    assert (data.time_steps, data.channels, data.train.inputs.shape[2:]) == (6, 8, (8, 7))
+    assert torch.equal(data.test.inputs[3, 2, 5], plain.test.inputs[3, 2 * 8 + 5])
+    few, same = (Split(split.inputs[:50], split.targets[:50]) for split in (data.train, plain.train))
+    assert ridge(few, few) == ridge(same, same)
+    assert repeat_last(few) == repeat_last(same)
+    with pytest.raises(DataError, match="frame is 7, expected a divisor of window=48"):
+        ett(**options, frame=7)
+
+
 def test_quarters_of_an_hour_have_four_times_the_rows(tmp_path, values, text):
     (tmp_path / "ETTm1.csv").write_text(text)
     with pytest.raises(DataError, match="has 14410 rows, but the split needs 57600: it is truncated"):

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from spikescan.data import ecg_qtdb, fsdd
+from spikescan.data import Batch, ecg_qtdb, fsdd
+from spikescan.data.ecg_qtdb import _Rate
+from spikescan.data.fsdd import _Speed
 from spikescan.errors import DataError
 
 # Electrocardiogram
@@ -53,6 +55,29 @@ def test_beats_from_the_official_files_and_from_an_archive(tmp_path):
     assert (everything[:, 25:] == 0).all()
 
 
+def test_a_heart_beats_at_another_rate_with_its_waves():
+    torch.manual_seed(0)
+    steps, n = 400, 50
+    inputs = torch.zeros(steps, n, 4)
+    inputs[5::20] = 1.0
+    # The class changes with each event.
+    targets = ((torch.arange(steps) - 5).div(20, rounding_mode="floor") % 6).expand(n, steps).contiguous()
+    changed = _Rate(0.25)(Batch(inputs, targets))
+    gaps = []
+    for sample in range(n):
+        events = changed.inputs[:, sample, 0].nonzero().squeeze(1)
+        gap = events.diff().float().mean()
+        gaps.append(float(gap) / 20)
+        assert changed.inputs[:, sample].sum() == 4 * len(events)
+        for event in events[1:-1].tolist():
+            around = changed.targets[sample, [event - 2, event + 2]].tolist()
+            assert around[1] == (around[0] + 1) % 6
+        seen = int((changed.targets[sample] != -100).sum())
+        assert abs(seen - min(steps, steps * float(gap) / 20)) < 4
+    assert 0.79 < min(gaps) < 0.85
+    assert 1.19 < max(gaps) < 1.26
+
+
 def test_a_damaged_mat_file_is_refused(tmp_path):
     path = write_ecg(tmp_path) / "QTDB_test.mat"
     path.write_bytes(path.read_bytes()[:-200])
@@ -73,6 +98,8 @@ def test_another_mat_file_is_refused(tmp_path):
     with pytest.raises(DataError, match="lacks an array: y"):
         ecg_qtdb(path=str(tmp_path))
     write_ecg(tmp_path)
+    with pytest.raises(DataError, match=r"rate is -0\.1"):
+        ecg_qtdb(path=str(tmp_path), rate=-0.1)
     with pytest.raises(DataError, match="validation=20 sequences cannot be held out of 20"):
         ecg_qtdb(path=str(tmp_path), validation=20)
 
@@ -186,3 +213,29 @@ def test_missing_recordings_are_named(digits, tmp_path):
         fsdd(path=str(digits), validation=3)
     with pytest.raises(DataError, match="frame is 0"):
         fsdd(path=str(digits), frame=0)
+
+
+def test_a_recording_played_faster_is_shorter_and_higher(digits):
+    torch.manual_seed(0)
+    steps, n, frame = 200, 40, 8
+    tone = torch.sin(torch.arange(1.0, steps * frame + 1) * 0.05)
+    lengths = torch.full((n,), 150)
+    tone[150 * frame :] = 0.0
+    batch = Batch(tone.view(steps, 1, frame).repeat(1, n, 1), torch.arange(n), lengths)
+    played = _Speed(0.25)(batch)
+    assert played.inputs.shape == batch.inputs.shape
+    assert torch.equal(played.targets, batch.targets)
+    audio = played.inputs.transpose(0, 1).flatten(1)
+    factors = 150 / played.lengths
+    assert 0.79 < factors.min() < 0.87
+    assert 1.15 < factors.max() < 1.27
+    for sample in range(n):
+        end = int(played.lengths[sample]) * frame
+        assert not audio[sample, end:].any()
+        turns = (audio[sample, : end - frame].diff().sign().diff() != 0).sum()
+        assert abs(float(turns) - 0.05 * 1200 / torch.pi) < 2
+    data = fsdd(path=str(digits), frame=4, speed=0.2, validation=1)
+    assert data.train.augment is not None
+    assert data.validation.augment is data.test.augment is None
+    with pytest.raises(DataError, match="speed is -1"):
+        fsdd(path=str(digits), speed=-1.0)

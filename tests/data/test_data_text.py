@@ -40,6 +40,27 @@ def test_characters_and_what_follows_them(tmp_path):
     assert (data.classes, data.channels, data.time_steps) == (7, 7, 16)
 
 
+def test_chunks_may_overlap_in_training_and_be_longer_in_evaluation(tmp_path):
+    text = "".join(np.random.default_rng(0).choice(list("abcde \n"), 1000))
+    (tmp_path / "input.txt").write_text(text)
+    options = {"path": str(tmp_path), "steps": 16, "validation": 0.2, "checksum": False}
+    data = tiny_shakespeare(**options, stride=6, evaluation_steps=50)
+    plain = tiny_shakespeare(**options)
+    stream = plain.train.inputs.flatten()[:719].tolist()
+    for index, chunk in enumerate(data.train.inputs.squeeze(-1).tolist()):
+        assert chunk[: len(stream[6 * index :])] == stream[6 * index : 6 * index + 16]
+        scored = [target for target in data.train.targets[index].tolist() if target != -100]
+        assert scored == (stream + symbols_of(plain.train)[-1:])[6 * index + 1 : 6 * index + 17]
+    # The last symbol is asked for in the last chunk, and in no chunk after it.
+    assert symbols_of(data.train)[-1] == symbols_of(plain.train)[-1]
+    assert len(data.train) == 1 + -(-(719 - 16) // 6)
+    assert data.validation.inputs.shape == (4, 50, 1)
+    assert symbols_of(data.validation) == symbols_of(plain.validation)
+    for wrong in ({"stride": 0}, {"stride": 17}, {"evaluation_steps": 0}):
+        with pytest.raises(DataError, match="a stride of at most steps"):
+            tiny_shakespeare(**options, **wrong)
+
+
 def test_another_text_is_refused(tmp_path):
     (tmp_path / "input.txt").write_text("To be, or not to be")
     with pytest.raises(DataError, match=r"input.txt is not the published file: its sha256 is .*checksum=False"):

@@ -12,6 +12,7 @@ from spikescan.firing import Binary
 from spikescan.layers import (
     S4D,
     DecayingSum,
+    EachPlace,
     LastReadout,
     LeakyReadout,
     MaxReadout,
@@ -21,6 +22,8 @@ from spikescan.layers import (
     Residual,
     Sequential,
     SpikeAttention,
+    Standardised,
+    Window,
 )
 from spikescan.models import create_model, list_models
 from spikescan.neurons.base import State, Temporal
@@ -109,6 +112,7 @@ def eager(channels: int) -> Temporal:
 MODEL_ARGUMENTS: dict[str, dict[str, object]] = {
     "single": {},
     "causal_transformer": {"neuron": eager, "width": 4, "depth": 1, "heads": 2, "ratio": 1},
+    "forecaster": {"variables": 3, "width": 4, "depth": 1, "window": 3},
     "mlp": {"width": 5, "depth": 2},
     "sd_tcm": {"width": 5, "depth": 1},
     "sequential_cnn": {"height": 4, "width": 4, "hidden": 5, "convolutions": (1, 1)},
@@ -119,6 +123,7 @@ MODEL_ARGUMENTS: dict[str, dict[str, object]] = {
 }
 # The sizes after the channels that it then takes; without an entry, none.
 MODEL_SPACE: dict[str, tuple[int, ...]] = {
+    "forecaster": (3,),
     "sequential_cnn": (4,),
     "sew_resnet": (4, 4),
     "spike_driven_transformer": (4, 4),
@@ -149,6 +154,9 @@ LAYERS = [
     Case("SpikeAttention", lambda channels, _: SpikeAttention(*(dsn(channels) for _ in range(4))), True, True),
     Case("DecayingSum", lambda channels, _: DecayingSum(channels), True, True),
     Case("S4D", lambda channels, _: S4D(channels, 4), False),
+    Case("EachPlace", lambda channels, _: EachPlace(Sequential(nn.Linear(channels, 2), dsn(2))), False, True),
+    Case("Standardised", lambda channels, _: Standardised(LeakyReadout(channels)), False, True),
+    Case("Window", lambda channels, _: Window(channels, 3), True, True),
     Case("RateReadout", lambda channels, _: RateReadout(), True, True),
     Case("MaxReadout", lambda channels, _: MaxReadout(), True, True),
     Case("LeakyReadout", lambda channels, _: LeakyReadout(channels), True, True),
@@ -156,8 +164,9 @@ LAYERS = [
 ]
 MODELS = [model(name) for name in list_models()] + [
     model("mlp", "-residual-rms-leaky", residual=True, norm="rms", readout="leaky"),
+    model("forecaster", "-linear", linear=2),
     model("mlp", "-batch-max", norm="batch", readout="max"),
-    model("mlp", "-membrane", residual="membrane"),
+    model("mlp", "-membrane", residual="membrane", window=3, dropout=0.1),
 ]
 CASES = [*NEURONS, *LAYERS, *MODELS]
 

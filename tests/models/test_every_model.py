@@ -12,11 +12,12 @@ from spikescan.models import create_model, list_models
 from spikescan.neurons.base import spiking_neurons
 from spikescan.neurons.registry import create_neuron, list_neurons, neuron_class
 
-T, B, INPUTS, OUTPUTS = 5, 8, 2, 3
+T, B, INPUTS, OUTPUTS = 5, 8, 2, 4
 # Tiny arguments, and the sizes after the channels.
 TINY = {
     "causal_transformer": ({"width": 16, "depth": 1, "heads": 2, "ratio": 2}, ()),
-    "mlp": ({"width": 16, "depth": 2}, ()),
+    "forecaster": ({"variables": 2, "width": 16, "depth": 2, "window": 2}, (2,)),
+    "mlp": ({"width": 16, "depth": 2, "window": 2, "dropout": 0.1}, ()),
     "mlp membrane": ({"width": 16, "depth": 2, "residual": "membrane"}, ()),
     "sd_tcm": ({"width": 16, "depth": 1}, ()),
     "sequential_cnn": ({"height": 8, "width": 8, "hidden": 16, "convolutions": (1, 1)}, (8,)),
@@ -110,6 +111,7 @@ def test_padding_enters_no_batch_statistics(name):
 
 
 REFUSED = {
+    "forecaster": r"standardised \(Standardised\) cannot be unrolled",
     "causal_transformer": r"block0\.attention\.module\.attention \(SpikeAttention\) cannot be unrolled",
     "sd_tcm": r"block0\.channel\.module\.amplitude \(Scale\) cannot be unrolled",
     "spike_driven_transformer": r"block0\.attention\.module\.attention \(SpikeAttention\) cannot be unrolled",

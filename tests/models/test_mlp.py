@@ -50,12 +50,28 @@ def test_the_membrane_shortcut_is_a_real_stream_that_passes_no_neuron():
     assert model(x)[0].shape == (6, 2, 5)
 
 
+@pytest.mark.parametrize("residual", [False, True, "membrane"])
+def test_dropout_stands_before_every_linear_layer_that_sees_spikes(residual):
+    model = mlp(3, 5, neuron=neuron, depth=3, residual=residual, dropout=0.3)
+    order = [type(part) for part in model.modules() if isinstance(part, nn.Linear | nn.Dropout)]
+    assert order == [nn.Linear, *[nn.Dropout, nn.Linear] * (4 if residual == "membrane" else 3)]
+    plain = mlp(3, 5, neuron=neuron, depth=3, residual=residual)
+    assert list(plain.state_dict()) == list(model.state_dict())
+
+
+def test_a_window_shows_the_first_layer_the_last_inputs():
+    model = mlp(3, 5, neuron=neuron, width=7, depth=1, window=4)
+    assert model.parts["block0"].parts["linear"].module.weight.shape == (7, 12)
+    assert next(iter(model.parts)) == "window"
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         ({"norm": "layr"}, "no norm 'layr'. Did you mean 'layer'"),
         ({"readout": "rat"}, "no readout 'rat'. Did you mean 'rate'"),
         ({"depth": 0}, "depth = 0"),
+        ({"window": 0}, "window = 0"),
         ({"residual": "membran"}, "residual = 'membran', expected True, False or 'membrane'"),
     ],
     ids=str,

@@ -230,7 +230,15 @@ def causal_conv(
     return Case(lambda x, weight, bias, window: call(x, weight, bias, window=window), inputs, ("y", "window"))
 
 
-def time_mixing(steps: int, shape: tuple[int, ...], dtype: torch.dtype, kind: Kind, *, device: str = "cpu") -> Case:
+def time_mixing(
+    steps: int,
+    shape: tuple[int, ...],
+    dtype: torch.dtype,
+    kind: Kind,
+    *,
+    order: int | None = None,
+    device: str = "cpu",
+) -> Case:
     random = Random(device, dtype)
     wide = random.state_dtype
     inputs = {
@@ -238,7 +246,7 @@ def time_mixing(steps: int, shape: tuple[int, ...], dtype: torch.dtype, kind: Ki
         "weight": random(steps, shape[0], dtype=wide) / max(shape[0], 1) ** 0.5,
         "bias": random(steps, dtype=wide),
     }
-    call = functools.partial(ops.time_mixing, firing=FIRINGS[kind])
+    call = functools.partial(ops.time_mixing, firing=FIRINGS[kind], order=order)
     return Case(lambda x, weight, bias: (call(x, weight, bias),), inputs, ("y",))
 
 

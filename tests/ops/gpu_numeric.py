@@ -223,5 +223,11 @@ def test_time_mixing(steps: int, shape: tuple[int, ...], dtype: torch.dtype) -> 
     support.check(support.time_mixing(steps, shape, dtype, Kind.ATAN, device=DEVICE))
 
 
+@pytest.mark.parametrize("order", [1, 4, 70])
+@pytest.mark.parametrize(("steps", "inputs"), [(66, 66), (5, 8), (1, 4)])
+def test_banded_time_mixing(steps: int, inputs: int, order: int) -> None:
+    support.check(support.time_mixing(steps, (inputs, 17), F32, Kind.ATAN, order=order, device=DEVICE))
+
+
 def test_time_mixing_of_integer_spikes() -> None:
     support.check(support.time_mixing(9, (9, 5), F32, Kind.INTEGER, device=DEVICE))

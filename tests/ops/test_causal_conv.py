@@ -62,3 +62,31 @@ def test_spikes_differ_only_within_rounding_of_a_threshold() -> None:
     with ops.backend("reference"):
         membrane, _ = cases.causal_conv((63, 8, 129), torch.float32, Kind.IDENTITY).call(**wide(case.inputs))
     check_spikes(spikes, membrane, cases.FIRINGS[Kind.INTEGER])
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+@pytest.mark.parametrize("layout", ["contiguous", "transposed"])
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize(
+    ("k", "dtype"), [(4, torch.float32), (1, torch.float32), (3, torch.float64), (2, torch.bfloat16)]
+)
+def test_one_step_is_the_sequence_of_one(k: int, dtype: torch.dtype, shared: bool, layout: str, backend: str) -> None:
+    """Bit by bit, whether the tensors are plain enough for the short way or not."""
+    inputs = cases.causal_conv((1, 3, 5, 2), dtype, Kind.ATAN, k=k, shared=shared).inputs
+    if layout == "transposed":
+        inputs = {name: tensor.movedim(0, -1).contiguous().movedim(-1, 0) for name, tensor in inputs.items()}
+    firing = cases.FIRINGS[Kind.ATAN]
+    with ops.backend(backend):
+        sequence = ops.causal_conv(**inputs, firing=firing)
+        one = ops.causal_conv_step(inputs.pop("x")[0], **inputs, firing=firing)
+    for actual, expected in zip(one, (sequence[0].squeeze(0), sequence[1]), strict=True):
+        assert (actual.shape, actual.dtype) == (expected.shape, expected.dtype)
+        assert torch.equal(actual, expected)
+
+
+def test_one_step_has_gradients() -> None:
+    def step(x, weight, bias, window):
+        return ops.causal_conv_step(x, weight, bias, window=window)
+
+    inputs = cases.causal_conv((1, 3, 5), torch.float64, Kind.IDENTITY).inputs
+    gradcheck(cases.Case(step, inputs | {"x": inputs["x"][0]}, ("y", "window")), "cpu")

@@ -98,10 +98,18 @@ def causal_conv(shape: tuple[int, ...], dtype: torch.dtype, kind: Kind, *, k: in
     gpu.backward(y, x, weight, bias, window, *options)
 
 
-def time_mixing(steps: int, shape: tuple[int, int], dtype: torch.dtype, kind: Kind, *, keep: bool = True) -> None:
+def time_mixing(
+    steps: int,
+    shape: tuple[int, int],
+    dtype: torch.dtype,
+    kind: Kind,
+    *,
+    keep: bool = True,
+    order: int | None = None,
+) -> None:
     gpu = load("time_mixing", "gpu")
     weight, bias = empty(steps, shape[0], dtype=wide(dtype)), empty(steps, dtype=wide(dtype))
-    gpu.forward(empty(shape, dtype=dtype), weight, bias, kind.value, FIRINGS[kind].numbers, keep)
+    gpu.forward(empty(shape, dtype=dtype), weight, bias, order, kind.value, FIRINGS[kind].numbers, keep)
 
 
 def fire(dtype: torch.dtype, kind: Kind) -> None:
@@ -155,6 +163,7 @@ OPTIONS: dict[str, Call] = {
     "dynamic_decay 16 taps": part(dynamic_decay, MANY, F32, Kind.INTEGER, k=16),
     "dynamic_decay inference": part(dynamic_decay, FEW, F32, Kind.INTEGER, keep=False),
     "leaky_integration inference": part(leaky_integration, FEW, F32, Kind.INTEGER, keep=False),
+    "time_mixing banded": part(time_mixing, 1024, (1024, 4096), F32, Kind.ATAN, order=4),
     "time_mixing one step": part(time_mixing, 1, (32, 4096), F32, Kind.ATAN, keep=False),
     "causal_conv 1 tap": part(causal_conv, FEW, F32, Kind.INTEGER, k=1),
     "causal_conv 16 taps": part(causal_conv, FEW, F32, Kind.INTEGER, k=16),

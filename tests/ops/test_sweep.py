@@ -152,3 +152,40 @@ def test_the_membranes_are_what_fires() -> None:
     spikes, _ = ops.sweep(cell, x, parameters, firing=spec, state=state)
     membranes = ops.sweep_membranes(cell, x, parameters, firing=spec, state=state)
     assert torch.equal(ops.fire(membranes, spec), spikes)
+
+
+@pytest.mark.parametrize("backend", ["auto", "reference"])
+@pytest.mark.parametrize("layout", ["contiguous", "transposed"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_one_step_is_the_sequence_of_one(dtype: torch.dtype, layout: str, backend: str) -> None:
+    """Bit by bit, whether the tensors are plain enough for the short way or not."""
+    inputs = cases.sweep((1, 3, 5, 2), dtype, Kind.ATAN).inputs
+    if layout == "transposed":
+        inputs = {name: tensor.movedim(0, -1).contiguous().movedim(-1, 0) for name, tensor in inputs.items()}
+    x, decay, gain, membrane, trace = inputs.values()
+    options = {"firing": cases.FIRINGS[Kind.ATAN], "state": (membrane, trace)}
+    with ops.backend(backend):
+        spikes, state = ops.sweep(cases.EVERYTHING, x, (decay, gain), **options)
+        spikes_t, state_t = ops.sweep_step(cases.EVERYTHING, x[0], (decay, gain), **options)
+    for actual, expected in zip((spikes_t, *state_t), (spikes[0], *state), strict=True):
+        assert (actual.shape, actual.dtype) == (expected.shape, expected.dtype)
+        assert torch.equal(actual, expected)
+
+
+def test_constants_of_one_step_are_parameters_that_never_change() -> None:
+    x, decay, gain, membrane, trace = cases.sweep((1, 3, 5), torch.float32, Kind.ATAN).inputs.values()
+    options = {"firing": cases.FIRINGS[Kind.ATAN], "state": (membrane, trace)}
+    for constants in ((0.75, 0.3), (0.75, torch.tensor(0.3)), (0.75, gain), (decay, 0.3)):
+        whole = tuple(torch.as_tensor(each, dtype=torch.float32).expand(5) for each in constants)
+        spikes, state = ops.sweep(cases.EVERYTHING, x, whole, **options)
+        spikes_t, state_t = ops.sweep_step(cases.EVERYTHING, x[0], constants, **options)
+        assert all(map(torch.equal, (spikes_t, *state_t), (spikes[0], *state)))
+
+
+def test_one_step_has_gradients() -> None:
+    def step(x, decay, gain, membrane, trace):
+        spikes, state = ops.sweep_step(SMOOTH, x, (decay, gain), firing=ops.IDENTITY, state=(membrane, trace))
+        return spikes, *state
+
+    inputs = cases.sweep((1, 3, 5), torch.float64, Kind.IDENTITY).inputs
+    gradcheck(cases.Case(step, inputs | {"x": inputs["x"][0]}, ("spikes", "membrane", "trace")), "cpu")

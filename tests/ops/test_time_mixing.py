@@ -20,6 +20,23 @@ def test_equals_the_reference(steps: int, shape: tuple[int, ...], dtype: torch.d
     check(cases.time_mixing(steps, shape, dtype, Kind.ATAN))
 
 
+@pytest.mark.parametrize("order", [1, 4, 70, 1000])
+@pytest.mark.parametrize(
+    ("steps", "inputs"), [(0, 0), (0, 3), (1, 1), (1, 4), (2, 2), (63, 63), (130, 133), (197, 197), (9, 5)]
+)
+def test_a_band_equals_the_reference(steps: int, inputs: int, order: int) -> None:
+    check(cases.time_mixing(steps, (inputs, 3, 45), torch.float32, Kind.ATAN, order=order))
+
+
+def test_a_band_is_the_matrix_with_zeros_elsewhere() -> None:
+    """The same bits; and what lies elsewhere is not used."""
+    x, weight, bias = cases.time_mixing(203, (206, 35), torch.float32, Kind.IDENTITY).inputs.values()
+    banded = weight.tril(3).triu(3 - 5 + 1)
+    expected = ops.time_mixing(x, banded, bias)
+    assert torch.equal(ops.time_mixing(x, banded, bias, order=5), expected)
+    assert torch.equal(ops.time_mixing(x, weight.where(banded != 0, torch.nan), bias, order=5), expected)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_firing(kind: Kind) -> None:
     check(cases.time_mixing(9, (9, 17), torch.float32, kind))
@@ -31,8 +48,9 @@ def test_takes_any_layout(layout: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
-def test_gradients_are_those_of_finite_differences(backend: str) -> None:
-    gradcheck(cases.time_mixing(4, (3, 2, 3), torch.float64, Kind.IDENTITY), backend)
+@pytest.mark.parametrize("order", [None, 2])
+def test_gradients_are_those_of_finite_differences(backend: str, order: int | None) -> None:
+    gradcheck(cases.time_mixing(4, (3, 2, 3), torch.float64, Kind.IDENTITY, order=order), backend)
 
 
 def test_rows_and_neurons_do_not_see_each_other() -> None:

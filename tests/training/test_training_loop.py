@@ -49,6 +49,7 @@ def test_a_run_learns_and_leaves_a_folder_that_can_be_read(experiment, tmp_path)
         "config.yaml",
         "metrics.csv",
         "environment.json",
+        "inputs.json",
         "checkpoint",
     }
     loaded = load_run(tmp_path / "run")

@@ -4,7 +4,7 @@ The HTML report is in `spikescan.analysis.report`, its pictures in `spikescan.an
 ``pip install 'spikescan[train]'``, the rest does not.
 """
 
-from spikescan.analysis.agreement import Agreement, Count, WayAgreement, measure_agreement
+from spikescan.analysis.agreement import Agreement, Count, WayAgreement, measure_agreement, measure_split_agreement
 from spikescan.analysis.energy import CONSTANTS, Constants, Energy, LayerEnergy, find_constants, measure_energy
 from spikescan.analysis.latency import Latency, measure_latency
 from spikescan.analysis.operations import Operations
@@ -36,6 +36,7 @@ __all__ = [
     "measure_energy",
     "measure_firing",
     "measure_latency",
+    "measure_split_agreement",
     "record",
     "record_chunks",
     "record_steps",

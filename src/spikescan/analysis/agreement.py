@@ -1,6 +1,6 @@
 """Whether a model gives the same spikes in parallel, in chunks and step by step: measured, not assumed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -8,13 +8,15 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from spikescan.analysis._batches import batches
 from spikescan.analysis._neurons import thresholds
 from spikescan.analysis.recording import Recording, record, record_chunks, record_steps
+from spikescan.data import Split
 from spikescan.errors import InputError
 from spikescan.layers import final_step
 from spikescan.neurons.base import Temporal
 
-__all__ = ["Agreement", "Count", "WayAgreement", "measure_agreement"]
+__all__ = ["Agreement", "Count", "WayAgreement", "measure_agreement", "measure_split_agreement"]
 
 
 @dataclass(frozen=True)
@@ -138,26 +140,51 @@ def measure_agreement(
             f"x has shape {list(x.shape)} and batch_size is {batch_size}, expected [T, B, C, *] with at least one "
             "sample, and a batch_size of at least 1."
         )
+    cuts = (slice(start, start + batch_size) for start in range(0, x.shape[1], batch_size))
+    return _measure(model, ((x[:, cut], None if lengths is None else lengths[cut]) for cut in cuts), chunk_sizes)
+
+
+def measure_split_agreement(
+    model: Temporal, split: Split, *, samples: int = 500, chunk_sizes: Sequence[int] = (16, 100)
+) -> Agreement:
+    """`measure_agreement` on the first samples of a split, which are encoded batch by batch.
+
+    Args:
+        model: as in `measure_agreement`.
+        split: at least one sample.
+        samples: how many of them.
+        chunk_sizes: as in `measure_agreement`.
+    """
+    if len(split) == 0 or samples < 1:
+        raise InputError(
+            f"The split has {len(split)} samples and {samples} are asked for, expected at least 1 of each."
+        )
+    parts = batches(model, split, torch.arange(min(samples, len(split))))
+    return _measure(model, ((part.inputs, part.lengths) for part in parts), chunk_sizes)
+
+
+def _measure(model: Temporal, parts: Iterable[tuple[Tensor, Tensor | None]], chunk_sizes: Sequence[int]) -> Agreement:
+    """Over batches of inputs and lengths, at least one."""
     _check_streamable(model)
     sizes: list[int | None] = [*chunk_sizes, None]
-    parts: dict[int | None, list[WayAgreement]] = {size: [] for size in sizes}
-    for start in range(0, x.shape[1], batch_size):
-        samples = slice(start, start + batch_size)
-        some, some_lengths = x[:, samples], None if lengths is None else lengths[samples]
-        parallel = record(model, some, lengths=some_lengths, traces=False)
+    found: dict[int | None, list[WayAgreement]] = {size: [] for size in sizes}
+    samples = steps = 0
+    for x, lengths in parts:
+        samples, steps = samples + x.shape[1], max(steps, len(x))
+        parallel = record(model, x, lengths=lengths, traces=False)
         for size in sizes:
             with _one_thread():
                 if size is None:
-                    other = record_steps(model, some, lengths=some_lengths)
+                    other = record_steps(model, x, lengths=lengths)
                 else:
-                    other = record_chunks(model, some, size, lengths=some_lengths)
-            parts[size].append(_compare(model, parallel, other, size))
+                    other = record_chunks(model, x, size, lengths=lengths)
+            found[size].append(_compare(model, parallel, other, size))
     return Agreement(
-        samples=x.shape[1],
-        steps=len(x),
+        samples=samples,
+        steps=steps,
         dtype=str(x.dtype).removeprefix("torch."),
         device=str(x.device),
-        ways=[_total(parts[size]) for size in sizes],
+        ways=[_total(found[size]) for size in sizes],
     )
 
 

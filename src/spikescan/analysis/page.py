@@ -10,7 +10,20 @@ from spikescan.analysis.theme import DARK, LIGHT, Theme, svg
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Draw", "entries", "fold", "grid", "page", "picture", "remark", "section", "table", "tiles", "verdict"]
+__all__ = [
+    "Draw",
+    "entries",
+    "fold",
+    "grid",
+    "page",
+    "picture",
+    "quotation",
+    "remark",
+    "section",
+    "table",
+    "tiles",
+    "verdict",
+]
 
 
 def page(title: str, subtitle: str, sections: Iterable[str]) -> str:
@@ -100,6 +113,11 @@ def remark(words: str) -> str:
     return f'<p class="quiet">{_text(words)}</p>'
 
 
+def quotation(text: str, *, lead: str = "") -> str:
+    """A text with its line breaks, `lead` before it in a quieter colour."""
+    return f'<div class="scroll quotation" tabindex="0"><span class="quiet">{_text(lead)}</span>{_text(text)}</div>'
+
+
 def grid(parts: Iterable[str]) -> str:
     """Parts, which are HTML, side by side where there is room."""
     return f'<div class="grid">{"".join(parts)}</div>'
@@ -166,8 +184,11 @@ figcaption { font-size: 0.9rem; margin-top: 0.5rem; max-width: 85ch; }
 picture, img { display: block; width: 100%; height: auto; }
 .grid { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); gap: 1.25rem;
   align-items: start; }
-section > figure + figure, .grid + p, figure + .scroll, .scroll + .scroll, .scroll + figure { margin-top: 1.25rem; }
+section > figure + figure, .grid + p, figure + .scroll, figure + .grid, .scroll + .scroll, .scroll + figure {
+  margin-top: 1.25rem; }
 .scroll { overflow-x: auto; }
+.quotation { white-space: pre-wrap; overflow-wrap: anywhere; max-height: 26rem; overflow-y: auto; background: var(--ground);
+  border-radius: 8px; padding: 0.8rem 1rem; font: 0.9rem/1.45 ui-monospace, monospace; margin-bottom: 1rem; }
 .wide img { min-width: 720px; }
 table { border-collapse: collapse; width: 100%; font-size: 0.92rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: 0.4rem; }

@@ -74,6 +74,17 @@ class Theme:
         shade = LinearSegmentedColormap.from_list("shades", [self.few, self.many])
         return [to_hex(shade((place + 1) / count if count < 3 else place / (count - 1))) for place in range(count)]
 
+    def palette(self, count: int) -> list[str]:
+        """Colours that are told apart, one for each of `count` classes."""
+        from matplotlib import colormaps
+        from matplotlib.colors import to_hex
+
+        if count <= len(_OKABE_ITO):
+            return list(_OKABE_ITO[:count])
+        return [to_hex(colormaps["turbo"](0.05 + 0.9 * place / (count - 1))) for place in range(count)]
+
+
+_OKABE_ITO = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999999", "#f0e442")
 
 LIGHT = Theme("#ffffff", "#1c2733", "#d5dbe1", "#0072b2", "#d55e00", "#009e73", "#8cc4e8", "#06304f")
 DARK = Theme("#151b22", "#dfe6ee", "#3a4551", "#56b4e9", "#f0915a", "#2fc79c", "#2f6f9f", "#e6f4ff")

@@ -2,10 +2,9 @@
 
 import json
 
-import torch
 from rich.console import Console
 
-from spikescan.analysis import Agreement, measure_agreement
+from spikescan.analysis import Agreement, measure_split_agreement
 from spikescan.cli.parsing import command_parser, parse
 from spikescan.cli.runs import load_any_run
 from spikescan.control import ControlRun, action_agreement
@@ -38,9 +37,7 @@ def run(arguments: list[str]) -> int:
 
 def check_run(loaded: Run, samples: int, chunk_sizes: list[int]) -> Agreement:
     """Measure the agreement and keep it in the run folder, where the report finds it."""
-    test = loaded.dataset.test
-    batch = test.batch(torch.arange(min(samples, len(test))))
-    agreement = measure_agreement(loaded.model, batch.inputs, chunk_sizes=chunk_sizes, lengths=batch.lengths)
+    agreement = measure_split_agreement(loaded.model, loaded.dataset.test, samples=samples, chunk_sizes=chunk_sizes)
     write_text(loaded.folder / "agreement.json", json.dumps(agreement.to_dict(), indent=2) + "\n")
     return agreement
 

@@ -79,6 +79,8 @@ def _make(name: str, options: dict[str, Any]) -> Any:
     except gymnasium.error.Error as error:
         known = nearest(name, gymnasium.registry)
         raise InputError(f"Gymnasium has no environment {name!r}. {known}({' '.join(str(error).split())})") from None
+    except ModuleNotFoundError as error:
+        raise InputError(f"The environment {name} cannot be imported: {error}") from None
     except TypeError as error:
         raise InputError(f"The environment {name} does not take these options: {error}") from None
 

@@ -118,7 +118,7 @@ def _run_epoch(
                 observation, state, this_return = environment.reset(), None, 0.0
                 agent.observe(observation)
             if step > options.start_steps and step % options.update_interval == 0:
-                agent.train()
+                agent.policy.train()
                 losses.append(learner.update(replay.sample(options.batch_size, options.sequence, generator), generator))
             if number % _STEPS_AN_EVENT == 0 or number == steps:
                 seconds = time.perf_counter() - started
@@ -139,7 +139,7 @@ def _run_epoch(
 @torch.no_grad()
 def _explore(learner: Learner, visible: Tensor, state: object, generator: torch.Generator) -> tuple[Tensor, object]:
     """The actor's action with noise, and its state after it."""
-    learner.agent.eval()
+    learner.agent.policy.eval()
     actions, state = learner.agent.policy.step(visible.unsqueeze(0), state)
     noise = torch.randn(actions.shape[1:], generator=generator) * learner.options.exploration_noise
     return (actions[0] + noise).clamp(-1.0, 1.0), state

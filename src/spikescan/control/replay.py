@@ -70,20 +70,17 @@ class Replay:
     def sample(self, batch_size: int, length: int, generator: torch.Generator) -> Sequences:
         """Sequences, each step as likely as any other.
 
-        Episodes are cut into pieces of `length` steps, the last as long as it is, and pieces are drawn by their number of
-        steps. An episode of at most `length` steps so is one sequence from its start, and `length` 1 draws single steps.
+        Episodes are cut into pieces of `length` steps, the last as long as it is, of which any is as likely as any other. An
+        episode of at most `length` steps so is one sequence from its start, and `length` 1 draws single steps.
         """
         steps, episodes = self._rows["step"], self._rows["episode"]
+        begins = torch.arange(self.size) if length == 1 else (steps[: self.size] % length == 0).nonzero().squeeze(1)
+        first = begins[torch.randint(len(begins), (batch_size,), generator=generator)]
         offsets = torch.arange(length).unsqueeze(1)
-        picked = torch.randint(self.size, (batch_size,), generator=generator)
-        while True:
-            starts = steps[picked] - steps[picked] % length
-            rows = (picked - (steps[picked] - starts) + offsets) % self.capacity
-            valid = (episodes[rows] == episodes[picked]) & (steps[rows] == starts + offsets)
-            cut = ~valid[0]  # the first rows of these pieces were overwritten
-            if not cut.any():
-                break
-            picked[cut] = torch.randint(self.size, (int(cut.sum()),), generator=generator)
+        rows = (first + offsets) % self.capacity
+        starts = steps[first]
+        # Beyond the end of the episode, or of what was written, come steps of others.
+        valid = (episodes[rows] == episodes[first]) & (steps[rows] == starts + offsets)
         values = {name: column[rows] for name, column in self._rows.items() if name not in ("episode", "step")}
         return Sequences(**values, lengths=valid.sum(0), starts=starts)
 
@@ -97,3 +94,5 @@ class Replay:
         self.size, self._next, self._episode, self._step = state["counters"].tolist()
         for name, rows in self._rows.items():
             rows[: self.size] = state[name]
+        if self.size < self.capacity:
+            self._next = self.size  # a longer run has a larger capacity than the one that was saved

@@ -10,7 +10,8 @@ from spikescan.control.actors import build_actor
 from spikescan.control.environment import Environment
 from spikescan.control.experiment import ControlExperiment, control_experiment_from
 from spikescan.control.td3 import TD3, Agent
-from spikescan.errors import CheckpointError, InputError
+from spikescan.errors import CheckpointError
+from spikescan.names import choose_named
 from spikescan.neurons.base import Temporal
 from spikescan.training.checkpoint import Index, ModelShape, load_weights, read_index
 from spikescan.training.choices import construct, split_choice
@@ -86,9 +87,7 @@ def shape_for(environment: Environment) -> ModelShape:
 def build_algorithm(experiment: ControlExperiment) -> TD3:
     """The options of the algorithm."""
     name, options = split_choice("algorithm", experiment.algorithm)
-    if name != "td3":
-        raise InputError(f"There is no algorithm {name!r}. Known: td3.")
-    return construct("algorithm td3", TD3, {}, options)
+    return construct(f"algorithm {name}", choose_named("algorithm", {"td3": TD3}, name), {}, options)
 
 
 def build_agent(experiment: ControlExperiment, environment: Environment) -> Agent:

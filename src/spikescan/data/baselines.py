@@ -1,5 +1,6 @@
 """Forecasts that need no network: the rows beside every result."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -40,13 +41,13 @@ def ridge(train: Split, test: Split, strength: float = 1.0) -> Forecast:
     Both are taken relative to the last step of the window, and there is an intercept.
 
     Args:
-        train: windows ``[N, T, C]`` and targets ``[N, horizon * C]``.
+        train: windows ``[N, T, C]``, or ``[N, T, frame, C]``, and targets ``[N, horizon * C]``.
         test: as `train`.
         strength: of the penalty on the squared weights; the intercept has none.
     """
     if strength < 0:
         raise InputError(f"strength is {strength}, expected 0 or more.")
-    steps = train.inputs.shape[1]
+    steps = math.prod(train.inputs.shape[1:-1])
     moments = torch.zeros(steps + 1, steps + 1, dtype=torch.float64)
     products = torch.zeros(steps + 1, _horizon(train), dtype=torch.float64)
     for past, future in _pairs(train):
@@ -65,7 +66,7 @@ def _features(past: Tensor) -> Tensor:
 
 
 def _horizon(split: Split) -> int:
-    channels = split.inputs.shape[2]
+    channels = split.inputs.shape[-1]
     if not split.targets.is_floating_point() or split.targets.dim() != 2 or split.targets.shape[1] % channels:
         raise InputError(
             f"targets are {split.targets.dtype} {list(split.targets.shape)}, expected float [N, horizon * {channels}]."
@@ -78,8 +79,9 @@ def _pairs(split: Split) -> Iterator[tuple[Tensor, Tensor]]:
     horizon = _horizon(split)
     for start in range(0, len(split), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        future = split.targets[part].reshape(-1, horizon, split.inputs.shape[2])
-        yield split.encoded(part).transpose(1, 2).double(), future.transpose(1, 2).double()
+        past = split.encoded(part).flatten(1, -2)
+        future = split.targets[part].reshape(len(past), horizon, past.shape[2])
+        yield past.transpose(1, 2).double(), future.transpose(1, 2).double()
 
 
 def _errors(split: Split, predict: Callable[[Tensor], Tensor]) -> Forecast:

@@ -1,15 +1,17 @@
 """Events of a camera, and how they become time steps."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from spikescan.data.dataset import Split
+from spikescan.data.dataset import Batch, Split
 from spikescan.data.files import read_npz
+from spikescan.data.sources import Sensor
 from spikescan.data.splits import AsFloat
 from spikescan.errors import DataError
 
@@ -74,6 +76,11 @@ class Binning:
             raise DataError(f"downsample is {self.downsample}, expected a divisor of {height} and {width}.")
 
     @property
+    def source(self) -> Sensor:
+        """What a sample is made from, for those who look at it."""
+        return Sensor(*self.shape[2:])
+
+    @property
     def shape(self) -> tuple[int, int, int, int]:
         """Of a recording, before it is flattened."""
         height, width = (side // self.downsample for side in self.sensor)
@@ -99,15 +106,35 @@ class Binning:
         bins: np.ndarray = since * self.frames // duration
         return bins
 
-    def split(self, recordings: Iterable[Events], classes: np.ndarray) -> Split:
-        """Recordings and their classes as a part of a dataset; the inputs of its batches are float32 counts."""
+    def split(
+        self, recordings: Iterable[Events], classes: np.ndarray, augment: Callable[[Tensor], Tensor] | None = None
+    ) -> Split:
+        """Recordings and their classes as a part of a dataset; the inputs of its batches are float32 counts.
+
+        `augment` changes the frames ``[n, frames * 2, height, width]`` of training recordings at random.
+        """
         _, *rest = self.shape
         channels = [int(np.prod(rest))] if self.flatten else rest
         counts = np.empty((len(classes), self.frames, *channels), np.int16)
         for index, (events, _) in enumerate(zip(recordings, classes, strict=True)):
             counts[index] = self(events)
         targets = torch.from_numpy(np.array(classes, np.int64))
-        return Split(torch.from_numpy(counts), targets, encode=AsFloat())
+        changed = None if augment is None else _Frames(self.shape, augment)
+        return Split(torch.from_numpy(counts), targets, augment=changed, encode=AsFloat())
+
+
+@dataclass(frozen=True)
+class _Frames:
+    """A change to images, made to all frames of a recording alike."""
+
+    shape: tuple[int, int, int, int]
+    change: Callable[[Tensor], Tensor]
+
+    def __call__(self, batch: Batch) -> Batch:
+        frames, signs, height, width = self.shape
+        frames_first = batch.inputs.transpose(0, 1)
+        images = self.change(frames_first.reshape(-1, frames * signs, height, width))
+        return replace(batch, inputs=images.reshape(frames_first.shape).transpose(0, 1).contiguous())
 
 
 @dataclass(frozen=True)

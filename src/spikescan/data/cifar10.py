@@ -17,6 +17,7 @@ __all__ = ["cifar10"]
 
 _SHAPE = (3, 32, 32)
 _PIXELS = 3 * 32 * 32
+_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _ARCHIVES = ("cifar10.npz", "cifar10_small.npz")
 _BATCHES = {"train": [f"data_batch_{number}" for number in range(1, 6)], "test": ["test_batch"]}
 _EXPECTED = (
@@ -64,7 +65,8 @@ def cifar10(
     name = "CIFAR-10" if len(train) == 50_000 else f"CIFAR-10 ({len(train):,} + {len(test):,} images)"
     changes = (Flip(),) * flip + (Shift(shift),) * (shift > 0)
     layout = Layout(_SHAPE, columns, permutation_seed)
-    return image_dataset(name, train.take(rest), train.take(held), test, layout, changes)
+    parts = train.take(rest), train.take(held), test
+    return image_dataset(name, *parts, layout, changes, class_names=_CLASSES)
 
 
 def _read(place: Path, part: str) -> Images:

@@ -7,6 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from spikescan.data.sources import Source
 from spikescan.errors import DataError
 
 __all__ = ["NOT_SCORED", "Batch", "Dataset", "Scaling", "Split", "check_finite"]
@@ -54,8 +55,8 @@ class Split:
         inputs: ``[N, T, C, *]``; or what `encode` makes that of, ``[N, T, *]`` in a compact type.
         targets: see above; what steps beyond a sample's length hold is not read.
         lengths: int64 ``[N]``, valid steps of each sample; None means that all steps are valid.
-        augment: changes the inputs ``[n, T, C, *]`` of a batch at random each time it is cut, by torch's own generator;
-            None leaves them as they are. Only a training split has one.
+        augment: changes a batch at random each time it is cut, by torch's own generator; it may change targets and lengths with
+            the inputs, but neither T nor B. None leaves batches as they are. Only a training split has one.
         encode: makes the float32 inputs ``[n, T, C, *]`` of a batch from stored ones, before `augment`; None if they
             are stored so.
     """
@@ -63,7 +64,7 @@ class Split:
     inputs: Tensor
     targets: Tensor
     lengths: Tensor | None = None
-    augment: Callable[[Tensor], Tensor] | None = None
+    augment: Callable[[Batch], Batch] | None = None
     encode: Callable[[Tensor], Tensor] | None = None
 
     def __post_init__(self) -> None:
@@ -96,9 +97,9 @@ class Split:
             longest = int(lengths.max())
             inputs = inputs[:, :longest]
             targets = targets[:, :longest] if self.has_step_targets else targets
-        for change in (self.encode, self.augment):
-            inputs = inputs if change is None else change(inputs)
-        return Batch(inputs.transpose(0, 1).contiguous(), targets, lengths)
+        inputs = inputs if self.encode is None else self.encode(inputs)
+        batch = Batch(inputs.transpose(0, 1).contiguous(), targets, lengths)
+        return batch if self.augment is None else self.augment(batch)
 
     def encoded(self, indices: Tensor | slice) -> Tensor:
         """The inputs ``[n, T, C, *]`` of the samples at `indices`, without augmentation."""
@@ -122,6 +123,10 @@ class Scaling:
         """``[..., C, *]`` scaled."""
         return (x - self.mean.to(x)) / self.deviation.to(x)
 
+    def undone(self, x: Tensor) -> Tensor:
+        """``[..., C, *]`` as it was before."""
+        return x * self.deviation.to(x) + self.mean.to(x)
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -134,6 +139,8 @@ class Dataset:
         classes: how many classes the targets distinguish; None for real targets.
         values: K, the real numbers of a target; None for classes.
         scaling: what was done to the inputs after they were read; None for nothing that a stream would have to repeat.
+        source: what the samples were before they became sequences; None where nothing is known.
+        class_names: what the classes are called; None for their numbers.
 
     Raises:
         DataError: the targets of a split are not what `classes` or `values` says (`Split` has the table).
@@ -146,6 +153,8 @@ class Dataset:
     test: Split
     values: int | None = None
     scaling: Scaling | None = None
+    source: Source | None = None
+    class_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if (self.classes is None) == (self.values is None):
@@ -153,6 +162,8 @@ class Dataset:
                 f"{self.name}: classes is {self.classes} and values is {self.values}; give the one that the targets "
                 f"are: classes=10, or classes=None, values=1 for real numbers."
             )
+        if self.class_names is not None and len(self.class_names) != self.classes:
+            raise DataError(f"{self.name}: {len(self.class_names)} class_names for {self.classes} classes.")
         for name in ("train", "validation", "test"):
             _check_targets(f"{self.name}, {name} split", getattr(self, name), self.classes, self.values)
 

@@ -61,7 +61,15 @@ def dvs_characters(
     if [len(part) for part in parts] != [36, 36, 4]:
         raise DataError(f"{place}: expected 36 characters recorded twice, and 4 of them a third time. {_EXPECTED}")
     train, test, validation = (binning.split((recordings[index] for index in part), classes[part]) for part in parts)
-    return Dataset(name="DVS characters", classes=36, train=train, validation=validation, test=test)
+    return Dataset(
+        name="DVS characters",
+        classes=36,
+        train=train,
+        validation=validation,
+        test=test,
+        source=binning.source,
+        class_names=tuple(_CHARACTERS),
+    )
 
 
 def _read_mat(folder: Path) -> tuple[list[Events], np.ndarray]:

@@ -23,6 +23,10 @@ _EXPECTED = (
 _DEMO = "dvs128_gesture_demo.npz"
 _DEMO_EXPECTED = f"The folder holds {_DEMO}."
 _POLARITY_EVENTS = 1
+_GESTURES = (
+    "hand clap", "right hand wave", "left hand wave", "right arm clockwise", "right arm counter-clockwise",
+    "left arm clockwise", "left arm counter-clockwise", "arm roll", "air drums", "air guitar", "other",
+)  # fmt: skip
 
 
 def dvs_gesture(
@@ -66,6 +70,8 @@ def dvs_gesture(
         train=_split(place, [trial for trial in trials if _user(trial) not in held], binning),
         validation=_split(place, [trial for trial in trials if _user(trial) in held], binning),
         test=_split(place, _trials(place, "trials_to_test.txt"), binning),
+        source=binning.source,
+        class_names=_GESTURES,
     )
 
 
@@ -112,7 +118,15 @@ def dvs_gesture_demo(
     train, validation, test = (
         binning.split((events for events, _ in part), np.array([label for _, label in part])) for part in samples
     )
-    return Dataset(name="DVS128 Gesture (demo)", classes=10, train=train, validation=validation, test=test)
+    return Dataset(
+        name="DVS128 Gesture (demo)",
+        classes=10,
+        train=train,
+        validation=validation,
+        test=test,
+        source=binning.source,
+        class_names=_GESTURES[:10],
+    )
 
 
 def _trials(folder: Path, name: str) -> list[str]:

@@ -1,12 +1,15 @@
 """The waves of an electrocardiogram, named step by step."""
 
+import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from spikescan.data.dataset import NOT_SCORED, Dataset, Split
+from spikescan.data.dataset import NOT_SCORED, Batch, Dataset, Split
 from spikescan.data.files import find_file, has_file, locate, read_mat, read_npz
+from spikescan.data.sources import Crossings
 from spikescan.data.splits import AsFloat
 from spikescan.errors import DataError
 
@@ -16,7 +19,29 @@ _ARCHIVE = "ecg_qtdb.npz"
 _EXPECTED = f"The folder holds QTDB_train.mat and QTDB_test.mat, or {_ARCHIVE}."
 
 
-def ecg_qtdb(*, path: str | None = None, validation: int | None = None, unlabelled: bool = False) -> Dataset:
+@dataclass(frozen=True)
+class _Rate:
+    """Makes hearts beat at 1 / (1 + most) to 1 + most times their rate, log-uniform; events move, none is lost."""
+
+    most: float
+
+    def __call__(self, batch: Batch) -> Batch:
+        steps, n, channels = batch.inputs.shape
+        factor = torch.exp((2.0 * torch.rand(n) - 1.0) * math.log1p(self.most))
+        time = torch.arange(steps).unsqueeze(1)
+        # Each event to the step where it now lies, in one more row what lies beyond the end.
+        place = (time / factor).round().long().clamp(max=steps).unsqueeze(2).expand(steps, n, channels)
+        moved = (
+            batch.inputs.new_zeros(steps + 1, n, channels).scatter_add(0, place, batch.inputs)[:steps].clamp(-1.0, 1.0)
+        )
+        source = (time * factor).round().long()
+        targets = batch.targets.t().gather(0, source.clamp(max=steps - 1)).masked_fill(source >= steps, NOT_SCORED)
+        return Batch(moved, targets.t().contiguous(), batch.lengths)
+
+
+def ecg_qtdb(
+    *, path: str | None = None, validation: int | None = None, unlabelled: bool = False, rate: float = 0.0
+) -> Dataset:
     """Heart beats of the QT Database as events, and at each of 1,301 steps which of six waves it is (Yin et al., 2021).
 
     Four channels, two leads with a channel for up and one for down; 618 sequences to train, 141 to test. The classes are
@@ -27,11 +52,15 @@ def ecg_qtdb(*, path: str | None = None, validation: int | None = None, unlabell
             variable ``SPIKESCAN_DATA``, in which a folder ``ecg_qtdb`` is looked into first.
         validation: how many sequences, the last of those for training, are held out for validation; None a tenth. They
             are a stretch, since neighbours may be of the same patient.
+        rate: makes the heart of each training sequence beat faster or slower at random, anew in each epoch, by a factor of
+            up to 1 + rate: events and waves move in time.
         unlabelled: also scores the steps that nobody named, as class 0. The published figures do.
 
     Raises:
         DataError: a file is missing or damaged; the message names it and says where to put it.
     """
+    if not 0.0 <= rate < math.inf:
+        raise DataError(f"rate is {rate}, expected 0 or more, such as 0.2.")
     place = locate("ECG (QTDB)", ("ecg_qtdb",), path, _EXPECTED)
     (inputs, targets), test = (_read(place, part, unlabelled) for part in ("train", "test"))
     count = len(inputs) // 10 if validation is None else validation
@@ -40,9 +69,11 @@ def ecg_qtdb(*, path: str | None = None, validation: int | None = None, unlabell
     return Dataset(
         name="ECG (QTDB)",
         classes=6,
-        train=Split(inputs[:-count], targets[:-count], encode=AsFloat()),
+        train=Split(inputs[:-count], targets[:-count], encode=AsFloat(), augment=_Rate(rate) if rate else None),
         validation=Split(inputs[-count:], targets[-count:], encode=AsFloat()),
         test=Split(*test, encode=AsFloat()),
+        source=Crossings(("lead 1", "lead 2")),
+        class_names=("P", "PQ", "QR", "RS", "ST", "TP"),
     )
 
 

@@ -1,15 +1,18 @@
 """Spoken digits."""
 
 import io
+import math
 import wave
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
-from spikescan.data.dataset import Dataset, Split
+from spikescan.data.dataset import Batch, Dataset, Split
 from spikescan.data.files import find_file, locate, read_bytes, read_npz
+from spikescan.data.sources import Audio
 from spikescan.data.splits import AsFloat
 from spikescan.errors import DataError
 
@@ -21,6 +24,26 @@ _EXPECTED = (
     "The folder holds the official folder recordings of files such as 0_jackson_0.wav (or is this folder), or "
     f"{_ARCHIVE}."
 )
+
+
+@dataclass(frozen=True)
+class _Speed:
+    """Plays recordings at a speed of 1 / (1 + most) to 1 + most, log-uniform; linear between samples."""
+
+    most: float
+
+    def __call__(self, batch: Batch) -> Batch:
+        steps, n, frame = batch.inputs.shape
+        assert batch.lengths is not None
+        factor = torch.exp((2.0 * torch.rand(n, 1) - 1.0) * math.log1p(self.most))
+        place = factor * torch.arange(steps * frame)
+        before = place.long()
+        # Silence follows the last sample.
+        audio = nn.functional.pad(batch.inputs.transpose(0, 1).flatten(1), (0, 2))
+        first, second = (audio.gather(1, index.clamp(max=steps * frame)) for index in (before, before + 1))
+        played = torch.lerp(first, second, place - before).view(n, steps, frame).transpose(0, 1).contiguous()
+        lengths = (batch.lengths / factor.squeeze(1)).ceil().long().clamp(max=steps)
+        return Batch(played, batch.targets, lengths)
 
 
 @dataclass(frozen=True)
@@ -38,6 +61,7 @@ def fsdd(
     frame: int = 8,
     longest: int | None = 8000,
     speaker: str | None = None,
+    speed: float = 0.0,
     validation: int = 5,
 ) -> Dataset:
     """Free Spoken Digit Dataset, 3,000 recordings of ten digits by six speakers at 8 kHz (Jackson et al., 2018).
@@ -52,6 +76,8 @@ def fsdd(
         longest: samples at most, what comes later is left out; None keeps all (up to 18,262).
         speaker: all recordings of this speaker are the test and none of them is for training; None takes the official
             split.
+        speed: plays each training recording at random faster or slower, anew in each epoch, by a factor of up to 1 + speed:
+            pitch and duration change. What then lies beyond the longest of its batch is left out.
         validation: how many recordings of each digit and speaker, the first of those for training, are held out for
             validation.
 
@@ -60,6 +86,8 @@ def fsdd(
     """
     if frame < 1 or (longest is not None and longest < frame):
         raise DataError(f"frame is {frame} and longest is {longest}, expected at least 1 sample, and one frame.")
+    if not 0.0 <= speed < math.inf:
+        raise DataError(f"speed is {speed}, expected 0 or more, such as 0.2.")
     place = locate("FSDD", ("free-spoken-digit-dataset", "fsdd"), path, _EXPECTED)
     clips = _read(place)
     speakers = sorted({clip.speaker for clip in clips})
@@ -82,9 +110,10 @@ def fsdd(
     return Dataset(
         name="FSDD" if speaker is None else f"FSDD (without {speaker})",
         classes=10,
-        train=_split(train, frame, limit),
+        train=replace(_split(train, frame, limit), augment=_Speed(speed) if speed else None),
         validation=_split(held, frame, limit),
         test=_split(test, frame, limit),
+        source=Audio(_RATE),
     )
 
 

@@ -1,7 +1,7 @@
 """Images as sequences: pixel by pixel or column by column, in order or permuted, and moved at random in training."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from spikescan.data.dataset import Dataset, Split
+from spikescan.data.dataset import Batch, Dataset, Split
 from spikescan.data.files import find_file, read_npz
 from spikescan.data.idx import read_idx
+from spikescan.data.sources import Layout
 from spikescan.data.splits import AsFloat
 from spikescan.errors import DataError
 
@@ -35,48 +36,6 @@ _IDX_STEMS = {
     "x_test": ("t10k-images", "idx3-ubyte"),
     "y_test": ("t10k-labels", "idx1-ubyte"),
 }
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How an image of `shape` (channels, height, width) becomes a sequence.
-
-    Args:
-        shape: of an image.
-        columns: a time step is a column of pixels, ``[N, width, height]``, or ``[N, width, channels, height]`` if there
-            are several channels; else it is a pixel, ``[N, height * width, channels]``, row by row.
-        permutation_seed: shuffles the pixels of all images alike before they are cut; None keeps them.
-    """
-
-    shape: tuple[int, int, int]
-    columns: bool
-    permutation_seed: int | None
-
-    def sequences(self, images: Tensor) -> Tensor:
-        """``[N, channels, height, width]`` to sequences."""
-        pixels = images.flatten(2)
-        if self.permutation_seed is not None:
-            pixels = pixels[..., self._order()]
-        if not self.columns:
-            return pixels.transpose(1, 2).contiguous()
-        columns = pixels.reshape(-1, *self.shape).permute(0, 3, 1, 2)
-        return (columns.squeeze(2) if self.shape[0] == 1 else columns).contiguous()
-
-    def images(self, sequences: Tensor) -> Tensor:
-        """Sequences back to ``[N, channels, height, width]``."""
-        channels, height, width = self.shape
-        if self.columns:
-            pixels = sequences.view(-1, width, channels, height).permute(0, 2, 3, 1).flatten(2)
-        else:
-            pixels = sequences.transpose(1, 2)
-        if self.permutation_seed is not None:
-            pixels = pixels[..., self._order().argsort()]
-        return pixels.reshape(-1, *self.shape)
-
-    def _order(self) -> Tensor:
-        assert self.permutation_seed is not None
-        pixels = self.shape[1] * self.shape[2]
-        return torch.randperm(pixels, generator=torch.Generator().manual_seed(self.permutation_seed))
 
 
 @dataclass(frozen=True)
@@ -128,11 +87,11 @@ class _Changed:
     layout: Layout
     changes: tuple[Callable[[Tensor], Tensor], ...]
 
-    def __call__(self, sequences: Tensor) -> Tensor:
-        images = self.layout.images(sequences)
+    def __call__(self, batch: Batch) -> Batch:
+        images = self.layout.images(batch.inputs.transpose(0, 1).contiguous())
         for change in self.changes:
             images = change(images)
-        return self.layout.sequences(images)
+        return replace(batch, inputs=self.layout.sequences(images).transpose(0, 1).contiguous())
 
 
 @dataclass(frozen=True)
@@ -163,6 +122,7 @@ def image_dataset(
     test: Images,
     layout: Layout,
     changes: tuple[Callable[[Tensor], Tensor], ...] = (),
+    class_names: tuple[str, ...] | None = None,
 ) -> Dataset:
     """Ten classes of images as sequences of values 0 to 1; `changes` are made to training images, anew in each epoch."""
     encode = AsFloat(255)
@@ -171,7 +131,15 @@ def image_dataset(
     def split(images: Images, augment: _Changed | None = None) -> Split:
         return Split(layout.sequences(images.pixels), images.classes, augment=augment, encode=encode)
 
-    return Dataset(name=name, classes=10, train=split(train, augment), validation=split(validation), test=split(test))
+    return Dataset(
+        name=name,
+        classes=10,
+        train=split(train, augment),
+        validation=split(validation),
+        test=split(test),
+        source=layout,
+        class_names=class_names,
+    )
 
 
 def idx_expected(archives: tuple[str, ...]) -> str:

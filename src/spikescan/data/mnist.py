@@ -9,6 +9,9 @@ from spikescan.errors import DataError
 __all__ = ["fashion_mnist", "mnist", "mnist_small"]
 
 _SHAPE = (1, 28, 28)
+_CLOTHING = (
+    "T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
+)  # fmt: skip
 
 
 def mnist(
@@ -75,7 +78,8 @@ def fashion_mnist(
     held, rest = hold_out(train.classes, validation, split_seed, "images")
     name = title if len(train) == 60_000 else f"{title} ({len(train):,} + {len(test):,} images)"
     layout = Layout(_SHAPE, columns, permutation_seed)
-    return image_dataset(name, train.take(rest), train.take(held), test, layout, _changes(jitter))
+    parts = train.take(rest), train.take(held), test
+    return image_dataset(name, *parts, layout, _changes(jitter), class_names=_CLOTHING)
 
 
 def mnist_small(

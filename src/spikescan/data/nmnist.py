@@ -10,6 +10,7 @@ import torch
 from spikescan.data.camera import Binning, Events, check_on_sensor, read_event_archive
 from spikescan.data.dataset import Dataset
 from spikescan.data.files import locate
+from spikescan.data.images import Jitter
 from spikescan.data.splits import hold_out
 from spikescan.errors import DataError
 
@@ -33,6 +34,7 @@ def nmnist(
     duration: int | None = None,
     downsample: int = 1,
     flatten: bool = False,
+    jitter: int = 0,
     validation: int | None = None,
     split_seed: int = 0,
 ) -> Dataset:
@@ -49,39 +51,46 @@ def nmnist(
         duration: microseconds that are cut; None takes each recording whole. By time only.
         downsample: sums squares of this many by this many pixels: 1, 2, 17 or 34.
         flatten: inputs ``[T, B, 2 * H * W]`` instead of ``[T, B, 2, H, W]``.
+        jitter: moves, turns and shears each training recording at random, anew in each epoch, as `mnist` does its images; by
+            up to this many pixels after `downsample`.
         validation: how many training recordings are held out for validation, drawn class by class; None a tenth.
         split_seed: decides which.
 
     Raises:
         DataError: a file is missing or damaged; the message names it and says where to put it.
     """
+    if jitter < 0:
+        raise DataError(f"jitter is {jitter}, expected 0 or more pixels.")
+    augment = Jitter(jitter) if jitter else None
     binning = Binning(_SENSOR, frames, bin_by, duration, downsample, flatten)
     place = locate("N-MNIST", ("nmnist", "NMNIST", "nmnist_small"), path, _EXPECTED)
     archive = place / _ARCHIVE if place.is_dir() else place
     if archive.is_file():
-        return _from_archive(archive, binning, validation, split_seed)
+        return _from_archive(archive, binning, augment, validation, split_seed)
     files, classes = _files(place, "Train")
     test_files, test_classes = _files(place, "Test")
     held, rest = _hold_out(classes, validation, split_seed)
     return Dataset(
         name="N-MNIST",
         classes=10,
-        train=binning.split(_read(files, rest), classes[rest]),
+        train=binning.split(_read(files, rest), classes[rest], augment),
         validation=binning.split(_read(files, held), classes[held]),
         test=binning.split(_read(test_files, np.arange(len(test_files))), test_classes),
+        source=binning.source,
     )
 
 
-def _from_archive(path: Path, binning: Binning, validation: int | None, seed: int) -> Dataset:
+def _from_archive(path: Path, binning: Binning, augment: Jitter | None, validation: int | None, seed: int) -> Dataset:
     archive = read_event_archive(path, _SENSOR, ("is_test",), _EXPECTED)
     classes, is_test = archive.arrays["label"], archive.arrays["is_test"]
     trained = np.flatnonzero(~is_test)
     trained = trained[: len(trained) * 4 // 5]
     tested = np.setdiff1d(np.arange(len(archive)), trained)
     held, rest = (trained[indices] for indices in _hold_out(classes[trained], validation, seed))
-    train, validated, test = (binning.split(archive.recordings(part), classes[part]) for part in (rest, held, tested))
+    train = binning.split(archive.recordings(rest), classes[rest], augment)
+    validated, test = (binning.split(archive.recordings(part), classes[part]) for part in (held, tested))
     name = f"N-MNIST ({len(trained):,} + {len(tested):,} recordings)"
-    return Dataset(name=name, classes=10, train=train, validation=validated, test=test)
+    return Dataset(name=name, classes=10, train=train, validation=validated, test=test, source=binning.source)
 
 
 def _hold_out(classes: np.ndarray, count: int | None, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from spikescan.data.dataset import NOT_SCORED, Dataset, Scaling, Split
 from spikescan.data.events import check_events, frames_of_events
+from spikescan.data.sources import Sensor, Series, Source
 from spikescan.data.tables import SPLITS, Arrays, read_arrays
 from spikescan.errors import DataError
 
@@ -27,6 +28,7 @@ class _Recordings:
     targets: np.ndarray | list[np.ndarray]
     """One a recording: ``[N]`` or ``[N, K]``; or a list of ``[T]`` or ``[T, K]``, one a step."""
     split: np.ndarray | None
+    source: Source | None
 
 
 def sequence(
@@ -71,7 +73,7 @@ def sequence(
     inputs = [x.reshape(len(x), -1) for x in inputs] if flatten else inputs
     _check_inputs(str(place), inputs)
     split = _split(str(place), parts, validation, test, split_seed)
-    y, classes = _targets(str(place), parts, [len(x) for x in inputs], targets)
+    y, classes, names = _targets(str(place), parts, [len(x) for x in inputs], targets)
     scaling = _scaling([x for x, part in zip(inputs, split, strict=True) if part == 0]) if normalise else None
     samples = [torch.from_numpy(x) if scaling is None else scaling(torch.from_numpy(x)) for x in inputs]
     x = torch.nn.utils.rnn.pad_sequence(samples, batch_first=True)
@@ -81,8 +83,17 @@ def sequence(
         Split(x[part], y[part], lengths[part] if varied else None)
         for part in (torch.from_numpy(split == index) for index in range(3))
     )
-    values = y.shape[-1] if classes is None else None
-    return Dataset(place.stem, classes, train, held, tested, values=values, scaling=scaling)
+    return Dataset(
+        name=place.stem,
+        classes=classes,
+        train=train,
+        validation=held,
+        test=tested,
+        values=y.shape[-1] if classes is None else None,
+        scaling=scaling,
+        source=parts[0].source,
+        class_names=names,
+    )
 
 
 @dataclass(frozen=True)
@@ -123,7 +134,20 @@ def _recordings(where: str, arrays: Arrays, binning: _Binning, kind: str | None)
         inputs = [sample[:length] for sample, length in zip(x, _lengths(where, arrays, x), strict=True)]
     if not inputs:
         raise DataError(f"{where} holds no samples: x is {list(x.shape)}.")
-    return _Recordings(where, inputs, _in_pieces(where, y, bounds, inputs, kind, events), arrays.get("split"))
+    pieces = _in_pieces(where, y, bounds, inputs, kind, events)
+    return _Recordings(where, inputs, pieces, arrays.get("split"), _source(where, arrays, inputs[0], events))
+
+
+def _source(where: str, arrays: Arrays, sample: np.ndarray, events: bool) -> Source | None:
+    """What is known of the inputs, of which `sample` ``[T, C, *]`` is one."""
+    if events:
+        return Sensor(*sample.shape[2:])
+    if "channel_names" not in arrays:
+        return None
+    names = arrays["channel_names"]
+    if names.shape != (sample[0].size,):
+        raise DataError(f"{where}: channel_names is {list(names.shape)}, expected a name for each of {sample[0].size}.")
+    return Series(tuple(map(str, names)))
 
 
 def _bounds(where: str, offsets: np.ndarray, rows: int) -> list[tuple[int, int]]:
@@ -212,13 +236,15 @@ def _is_real(y: np.ndarray, kind: str | None) -> bool:
     return y.dtype.kind == "f" if kind is None else kind == "values"
 
 
-def _targets(where: str, parts: list[_Recordings], lengths: list[int], kind: str | None) -> tuple[Tensor, int | None]:
-    """All targets as `Split` takes them, and the number of classes; None for real numbers."""
+def _targets(
+    where: str, parts: list[_Recordings], lengths: list[int], kind: str | None
+) -> tuple[Tensor, int | None, tuple[str, ...] | None]:
+    """All targets as `Split` takes them; the number of classes, None for real numbers; their names if they have any."""
     by_step = isinstance(parts[0].targets, list)
     if any(isinstance(part.targets, list) != by_step for part in parts):
         raise DataError(f"{where}: one file has targets a step, another a sample.")
     y = np.concatenate([row for part in parts for row in part.targets] if by_step else [part.targets for part in parts])
-    classes = None
+    classes = names = None
     if _is_real(y, kind):
         y = y.astype(np.float32).reshape(len(y), -1)
         if not np.isfinite(y).all():
@@ -228,25 +254,25 @@ def _targets(where: str, parts: list[_Recordings], lengths: list[int], kind: str
                 f"Drop or repair them."
             )
     else:
-        y, classes = _as_classes(where, y)
+        y, classes, names = _as_classes(where, y)
     rows = torch.from_numpy(y)
     if not by_step:
-        return rows, classes
+        return rows, classes, names
     padding = torch.nn.utils.rnn.pad_sequence(
         list(torch.split(rows, lengths)), batch_first=True, padding_value=0.0 if classes is None else NOT_SCORED
     )
-    return padding, classes
+    return padding, classes, names
 
 
-def _as_classes(where: str, y: np.ndarray) -> tuple[np.ndarray, int]:
-    """Class numbers, and how many classes there are: one more than the largest number, or the distinct texts."""
+def _as_classes(where: str, y: np.ndarray) -> tuple[np.ndarray, int, tuple[str, ...] | None]:
+    """Class numbers, how many classes there are (one more than the largest number, or the distinct texts), and the texts."""
     if y.dtype.kind not in "fiub":
         names, numbers = np.unique(y.astype(str), return_inverse=True)
-        return numbers.astype(np.int64), len(names)
+        return numbers.astype(np.int64), len(names), tuple(map(str, names))
     if y.dtype.kind == "f" and (y != np.floor(y)).any():
         raise DataError(f"{where}: classes must be whole numbers, but a target is {y[y != np.floor(y)][0]}.")
     numbers = y.astype(np.int64)
-    return numbers, int(max(numbers.max(), 0)) + 1
+    return numbers, int(max(numbers.max(), 0)) + 1, None
 
 
 def _split(where: str, parts: list[_Recordings], validation: float, test: float, seed: int) -> np.ndarray:

@@ -129,6 +129,7 @@ def _from_table(path: Path, columns: Mapping[str, np.ndarray]) -> Arrays:
     arrays = {
         "x": np.stack([_numbers(path, name, columns[name])[order] for name in features], axis=1),
         "offsets": offsets,
+        "channel_names": np.array(features),
     }
     if "step" in columns:
         step = _numbers(path, "step", columns["step"])[order]

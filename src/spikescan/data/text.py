@@ -11,6 +11,7 @@ import torch
 
 from spikescan.data.dataset import NOT_SCORED, Dataset, Split
 from spikescan.data.files import check_sha256, find_file, has_file, locate, read_bytes, read_npz, read_text
+from spikescan.data.sources import Text
 from spikescan.data.splits import OneHot
 from spikescan.errors import DataError
 
@@ -32,7 +33,13 @@ _END_OF_LINE, _UNKNOWN = "<eos>", "<unk>"
 
 
 def tiny_shakespeare(
-    *, path: str | None = None, steps: int = 256, validation: float = 0.1, checksum: bool = True
+    *,
+    path: str | None = None,
+    steps: int = 256,
+    stride: int | None = None,
+    evaluation_steps: int | None = None,
+    validation: float = 0.1,
+    checksum: bool = True,
 ) -> Dataset:
     """Tiny Shakespeare: after each character, which of 65 comes next (Karpathy, 2015).
 
@@ -43,6 +50,10 @@ def tiny_shakespeare(
         path: the folder of ``input.txt``, or the file; None reads the environment variable ``SPIKESCAN_DATA``, in which a
             folder ``tiny_shakespeare`` or ``tinyshakespeare`` is looked into first.
         steps: T, characters of a chunk. The last chunk of a part is filled up and not scored there.
+        stride: characters from the beginning of a chunk for training to that of the next: half of `steps` shows each character
+            twice an epoch, in two contexts; None takes `steps`.
+        evaluation_steps: characters of a chunk for validation and test; None takes `steps`. More leave less context lost at the
+            cuts.
         validation: the share of the first 90 % that is held out for validation.
         checksum: refuses a file that is not the published one, byte for byte.
 
@@ -62,7 +73,8 @@ def tiny_shakespeare(
     known = int(len(numbers) * 0.9)
     kept = int(known * (1.0 - validation))
     parts = {"train": numbers[:kept], "validation": numbers[kept:known], "test": numbers[known:]}
-    return _language("Tiny Shakespeare", parts, len(symbols), steps)
+    source = Text(tuple(symbols))
+    return _language("Tiny Shakespeare", parts, source, steps, stride, evaluation_steps)
 
 
 def wikitext2(
@@ -101,7 +113,7 @@ def wikitext2(
     unknown = numbers[_UNKNOWN]
     parts = {part: np.array([numbers.get(word, unknown) for word in words]) for part, words in texts.items()}
     name = "WikiText-2 (without its training text)" if without_train else "WikiText-2"
-    return _language(name, parts, len(common), steps)
+    return _language(name, parts, Text(tuple(common), separator=" "), steps)
 
 
 def _words(folder: Path, part: str) -> list[str]:
@@ -111,26 +123,44 @@ def _words(folder: Path, part: str) -> list[str]:
     return [word for line in lines for word in [*line.split(), _END_OF_LINE]]
 
 
-def _language(name: str, parts: dict[str, np.ndarray], symbols: int, steps: int) -> Dataset:
-    if steps < 1:
-        raise DataError(f"steps is {steps}, expected at least 1.")
+def _language(
+    name: str,
+    parts: dict[str, np.ndarray],
+    source: Text,
+    steps: int,
+    stride: int | None = None,
+    evaluation_steps: int | None = None,
+) -> Dataset:
+    stride = steps if stride is None else stride
+    evaluated = steps if evaluation_steps is None else evaluation_steps
+    if steps < 1 or evaluated < 1 or not 1 <= stride <= steps:
+        raise DataError(
+            f"steps is {steps}, stride {stride} and evaluation_steps {evaluated}, expected at least 1, and a stride of at most "
+            f"steps."
+        )
     short = next((part for part, numbers in parts.items() if len(numbers) < 2), None)
     if short is not None:
         raise DataError(
             f"{name}: the {short} text has {len(parts[short])} symbols, expected at least 2. Fetch it again."
         )
-    train, validation, test = (_chunks(parts[part], symbols, steps) for part in ("train", "validation", "test"))
-    return Dataset(name=name, classes=symbols, train=train, validation=validation, test=test)
+    symbols = len(source.symbols)
+    train = _chunks(parts["train"], symbols, steps, stride)
+    validation, test = (_chunks(parts[part], symbols, evaluated, evaluated) for part in ("validation", "test"))
+    return Dataset(name=name, classes=symbols, train=train, validation=validation, test=test, source=source)
 
 
-def _chunks(numbers: np.ndarray, symbols: int, steps: int) -> Split:
-    """Chunks that follow each other, with the next symbol as the target of each step."""
-    chunks = -(-(len(numbers) - 1) // steps)
-    inputs = torch.zeros(chunks * steps, dtype=torch.uint8 if symbols <= 256 else torch.int32)
-    targets = torch.full((chunks * steps,), NOT_SCORED)
+def _chunks(numbers: np.ndarray, symbols: int, steps: int, stride: int) -> Split:
+    """Chunks of `steps`, each `stride` after the one before, with the next symbol as the target of each step."""
+    chunks = 1 + max(0, -(-(len(numbers) - 1 - steps) // stride))
+    room = (chunks - 1) * stride + steps
+    inputs = torch.zeros(room, dtype=torch.uint8 if symbols <= 256 else torch.int32)
+    targets = torch.full((room,), NOT_SCORED)
     inputs[: len(numbers) - 1] = torch.from_numpy(numbers[:-1])
     targets[: len(numbers) - 1] = torch.from_numpy(numbers[1:])
-    return Split(inputs.view(chunks, steps, 1), targets.view(chunks, steps), encode=OneHot(symbols))
+    # Views: chunks that overlap share their memory.
+    return Split(
+        inputs.unfold(0, steps, stride).unsqueeze(-1), targets.unfold(0, steps, stride), encode=OneHot(symbols)
+    )
 
 
 def movie_reviews(*, path: str | None = None, longest: int = 4000, fold: int = 9, checksum: bool = True) -> Dataset:
@@ -160,7 +190,15 @@ def movie_reviews(*, path: str | None = None, longest: int = 4000, fold: int = 9
     if not all(parts.values()):
         raise DataError(f"{place} lacks reviews of some folds: of cv000 to cv999 the first digit is the fold.")
     train, validation, test = (_review_split(parts[part], longest) for part in ("train", "validation", "test"))
-    return Dataset(name="Movie reviews", classes=2, train=train, validation=validation, test=test)
+    return Dataset(
+        name="Movie reviews",
+        classes=2,
+        train=train,
+        validation=validation,
+        test=test,
+        source=Text(tuple(map(chr, range(128)))),
+        class_names=("against", "for"),
+    )
 
 
 Review = tuple[bytes, int, int]

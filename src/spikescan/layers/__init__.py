@@ -3,16 +3,19 @@
 from spikescan.layers.attention import DecayingSum, SpikeAttention, TokenSum
 from spikescan.layers.hypr import HYPR, HYPRState
 from spikescan.layers.per_step import PerStep
+from spikescan.layers.places import EachPlace, Standardised, StandardisedState
 from spikescan.layers.readouts import LastReadout, LeakyReadout, MaxReadout, RateReadout, final_step
 from spikescan.layers.recurrent import Recurrent, RecurrentState
 from spikescan.layers.scale import Scale
 from spikescan.layers.sequential import Residual, Sequential
 from spikescan.layers.state_space import S4D, S4DState
+from spikescan.layers.window import Window, WindowState
 
 __all__ = [
     "HYPR",
     "S4D",
     "DecayingSum",
+    "EachPlace",
     "HYPRState",
     "LastReadout",
     "LeakyReadout",
@@ -26,6 +29,10 @@ __all__ = [
     "Scale",
     "Sequential",
     "SpikeAttention",
+    "Standardised",
+    "StandardisedState",
     "TokenSum",
+    "Window",
+    "WindowState",
     "final_step",
 ]

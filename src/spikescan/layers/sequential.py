@@ -1,7 +1,6 @@
 """Composition: one part after the other, and one part around which the input passes."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import cast
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +38,7 @@ class Sequential(Temporal):
     @property
     def parts(self) -> dict[str, Temporal]:
         """The parts by name."""
-        return cast(dict[str, Temporal], self._modules)
+        return self._modules  # type: ignore[return-value]
 
     def __iter__(self) -> Iterator[Temporal]:
         return iter(self.parts.values())
@@ -52,11 +51,25 @@ class Sequential(Temporal):
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """``[T, B, C, *]`` to what the last part returns. See `Temporal.forward`."""
-        return self._through(x, state, self, lengths)
+        after = []
+        for (name, part), before in self._with_states(state):
+            try:
+                x, part_state = part(x, before, lengths)
+            except InputError as error:
+                raise _in_part(name, part, error) from error
+            after.append(part_state)
+        return x, tuple(after)
 
     def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """One step of each part."""
-        return self._through(x_t, state, [part.step for part in self])
+        after = []
+        for (name, part), before in self._with_states(state):
+            try:
+                x_t, part_state = part.step(x_t, before)
+            except InputError as error:
+                raise _in_part(name, part, error) from error
+            after.append(part_state)
+        return x_t, tuple(after)
 
     def initial_state(self, x_t: Tensor) -> State:
         """The states at rest of all parts."""
@@ -64,14 +77,8 @@ class Sequential(Temporal):
         with torch.no_grad():
             return self(x_t.new_empty(0, *x_t.shape))[1]
 
-    def _through(
-        self,
-        x: Tensor,
-        state: State | None,
-        runs: Iterable[Callable[..., tuple[Tensor, State]]],
-        *lengths: Tensor | None,
-    ) -> tuple[Tensor, State]:
-        """Each of `runs`, one a part, on what the one before it returned."""
+    def _with_states(self, state: State | None) -> Iterable[tuple[tuple[str, Temporal], State]]:
+        """Each part by name, and the state it goes on from."""
         parts = self.parts
         if state is None:
             state = (None,) * len(parts)
@@ -81,14 +88,11 @@ class Sequential(Temporal):
                 f"Sequential was given {given} as its state; expected a tuple of {len(parts)}, one state for each of "
                 f"its parts ({', '.join(parts)}). Pass the state that an earlier call returned, or None."
             )
-        after = []
-        for (name, part), run, before in zip(parts.items(), runs, state, strict=True):
-            try:
-                x, part_state = run(x, before, *lengths)
-            except InputError as error:
-                raise InputError(f"part {name!r} ({type(part).__name__}): {error}") from error
-            after.append(part_state)
-        return x, tuple(after)
+        return zip(parts.items(), state, strict=True)
+
+
+def _in_part(name: str, part: Temporal, error: InputError) -> InputError:
+    return InputError(f"part {name!r} ({type(part).__name__}): {error}")
 
 
 class Residual(Temporal):

@@ -1,6 +1,7 @@
 """Whole networks, and the registry of the functions that build them."""
 
 from spikescan.models.cnn import sequential_cnn, sew_resnet, vgg
+from spikescan.models.forecaster import forecaster
 from spikescan.models.mlp import mlp
 from spikescan.models.parts import NORMS, READOUTS
 from spikescan.models.registry import create_model, list_models, model_builder, register_model
@@ -14,6 +15,7 @@ __all__ = [
     "Single",
     "causal_transformer",
     "create_model",
+    "forecaster",
     "list_models",
     "mlp",
     "model_builder",

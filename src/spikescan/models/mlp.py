@@ -6,8 +6,8 @@ from typing import Literal
 from torch import nn
 
 from spikescan.errors import InputError
-from spikescan.layers import Residual, Sequential
-from spikescan.models.parts import MakeNeuron, build_norm, build_readout, spiking
+from spikescan.layers import Residual, Sequential, Window
+from spikescan.models.parts import MakeNeuron, build_norm, build_readout, check_sizes, spiking
 from spikescan.models.registry import register_model
 from spikescan.neurons.base import Temporal
 
@@ -25,6 +25,8 @@ def mlp(
     norm: str | Callable[[int], nn.Module] = "layer",
     readout: str | Callable[[int], Temporal] = "rate",
     residual: bool | Literal["membrane"] = False,
+    window: int = 1,
+    dropout: float = 0.0,
 ) -> Sequential:
     """Blocks of linear layer, norm and neuron, then a linear readout; time lives in the neurons alone.
 
@@ -44,25 +46,31 @@ def mlp(
         readout: a name of `READOUTS`, or a function from a number of channels to a temporal module.
         residual: True adds its input, spikes to spikes, to each block but the first, as `Residual` does; "membrane" is
             described above.
+        window: inputs that the first linear layer sees at each step, the last ones side by side (`Window`).
+        dropout: the share of spikes that training leaves out before each linear layer.
 
     Raises:
-        InputError: an unknown name, or a depth below 1.
+        InputError: an unknown name, or an argument out of range.
     """
-    if depth < 1:
-        raise InputError(f"mlp: depth = {depth}, expected at least 1 block.")
+    check_sizes("mlp", width=width, depth=depth, window=window)
     if residual not in (True, False, "membrane"):
         raise InputError(f"mlp: residual = {residual!r}, expected True, False or 'membrane'.")
+    parts: dict[str, nn.Module] = {"window": Window(inputs, window)} if window > 1 else {}
+    inputs = inputs * window
+
+    def drop() -> dict[str, nn.Module]:
+        return {"dropout": nn.Dropout(dropout)} if dropout else {}
+
     if residual == "membrane":
-        parts: dict[str, nn.Module] = {"encoder": nn.Linear(inputs, width)}
+        parts["encoder"] = nn.Linear(inputs, width)
         for index in range(depth):
             before = {"norm": build_norm(norm, width), "neuron": neuron(width)}
-            parts[f"block{index}"] = Residual(Sequential(before | {"linear": nn.Linear(width, width)}))
+            parts[f"block{index}"] = Residual(Sequential(before | drop() | {"linear": nn.Linear(width, width)}))
         parts |= {"norm": build_norm(norm, width), "neuron": neuron(width)}
     else:
-
-        def block(channels: int) -> Sequential:
-            return spiking("linear", nn.Linear(channels, width), build_norm(norm, width), neuron(width))
-
-        later = [Residual(block(width)) if residual else block(width) for _ in range(depth - 1)]
-        parts = {f"block{index}": part for index, part in enumerate([block(inputs), *later])}
-    return Sequential(parts | {"head": nn.Linear(width, outputs), "readout": build_readout(readout, outputs)})
+        parts["block0"] = spiking("linear", nn.Linear(inputs, width), build_norm(norm, width), neuron(width))
+        for index in range(1, depth):
+            layer = {"linear": nn.Linear(width, width), "norm": build_norm(norm, width), "neuron": neuron(width)}
+            block = Sequential(drop() | layer)
+            parts[f"block{index}"] = Residual(block) if residual else block
+    return Sequential(parts | drop() | {"head": nn.Linear(width, outputs), "readout": build_readout(readout, outputs)})

@@ -42,8 +42,9 @@ def build_readout(readout: str | Callable[[int], Temporal], channels: int) -> Te
 
 
 def spiking(name: str, synapses: nn.Module, norm: nn.Module, neuron: Temporal) -> Sequential:
-    """A layer of weights, called `name`, its norm and its neurons."""
-    return Sequential({name: synapses, "norm": norm, "neuron": neuron})
+    """A layer of weights, called `name`, its norm and its neurons; an identity for a norm is left out: it costs a call."""
+    normed = {} if isinstance(norm, nn.Identity) else {"norm": norm}
+    return Sequential({name: synapses, **normed, "neuron": neuron})
 
 
 def check_sizes(model: str, **sizes: int) -> None:

@@ -118,10 +118,9 @@ class IF(_IntegrateAndFire):
     ) -> None:
         super().__init__(reset, detach_reset, firing, method)
 
-    def coefficients(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    def coefficients(self, device: torch.device) -> tuple[float, float]:
         """Nothing leaks: 1 and 1."""
-        one = torch.ones((), device=device)
-        return one, one
+        return 1.0, 1.0
 
     def cost(self) -> Cost:
         """The input and the reset."""
@@ -164,10 +163,10 @@ class LIF(_IntegrateAndFire):
         self.tau = float(tau)
         self.scale_input = scale_input
 
-    def coefficients(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    def coefficients(self, device: torch.device) -> tuple[float, float]:
         """1 - 1 / tau, and 1 / tau or 1."""
-        leak = torch.tensor(1.0 / self.tau, dtype=torch.float64, device=device)
-        return 1.0 - leak, leak if self.scale_input else torch.ones_like(leak)
+        leak = 1.0 / self.tau
+        return 1.0 - leak, leak if self.scale_input else 1.0
 
     def extra_repr(self) -> str:
         """Shown by `print`."""
@@ -193,10 +192,9 @@ class ILIF(_IntegrateAndFire):
             raise InputError(f"ILIF: decay is {decay}, expected 0 to 1.")
         self.decay = float(decay)
 
-    def coefficients(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    def coefficients(self, device: torch.device) -> tuple[float, float]:
         """Beta and 1."""
-        decay = torch.tensor(self.decay, dtype=torch.float64, device=device)
-        return decay, torch.ones_like(decay)
+        return self.decay, 1.0
 
     def extra_repr(self) -> str:
         """Shown by `print`."""

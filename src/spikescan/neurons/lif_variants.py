@@ -97,9 +97,9 @@ class KLIF(SweptNeuron):
         """The step with this reset."""
         return _KLIF[self.reset, self.detach_reset, self.scale_reset]
 
-    def coefficients(self, device: torch.device) -> tuple[Tensor, ...]:
+    def coefficients(self, device: torch.device) -> tuple[Tensor | float, ...]:
         """Decay, gain and k."""
-        leak = torch.tensor(1.0 / self.tau, dtype=torch.float64, device=device)
+        leak = 1.0 / self.tau
         return 1.0 - leak, leak, self.slope
 
     def cost(self) -> Cost:
@@ -163,9 +163,9 @@ class CLIF(SweptNeuron):
         """The step, with or without a gradient through the reset."""
         return _CLIF[self.detach_reset]
 
-    def coefficients(self, device: torch.device) -> tuple[Tensor, ...]:
+    def coefficients(self, device: torch.device) -> tuple[float, ...]:
         """Gamma and 1 - gamma."""
-        leak = torch.tensor(1.0 / self.tau, dtype=torch.float64, device=device)
+        leak = 1.0 / self.tau
         return 1.0 - leak, leak
 
     def cost(self) -> Cost:
@@ -245,12 +245,10 @@ class ALIF(SweptNeuron):
         """The step, with or without a gradient through the reset."""
         return _ALIF[self.detach_reset]
 
-    def coefficients(self, device: torch.device) -> tuple[Tensor, ...]:
+    def coefficients(self, device: torch.device) -> tuple[float, ...]:
         """Decay, gain, rho and beta."""
-        leak, rho, beta = torch.tensor(
-            [1.0 / self.tau, math.exp(-1.0 / self.tau_adaptation), self.beta], dtype=torch.float64, device=device
-        )
-        return 1.0 - leak, leak, rho, beta
+        leak = 1.0 / self.tau
+        return 1.0 - leak, leak, math.exp(-1.0 / self.tau_adaptation), self.beta
 
     def cost(self) -> Cost:
         """Two leaks, the raised threshold, the reset."""
@@ -430,9 +428,9 @@ class DelayedResetLIF(SweptNeuron):
         """The step, with or without a gradient through the reset."""
         return _DELAYED_RESET[self.detach_reset]
 
-    def coefficients(self, device: torch.device) -> tuple[Tensor, ...]:
+    def coefficients(self, device: torch.device) -> tuple[float, ...]:
         """Beta."""
-        return (torch.tensor(1.0 - 1.0 / self.tau, dtype=torch.float64, device=device),)
+        return (1.0 - 1.0 / self.tau,)
 
     def cost(self) -> Cost:
         """The leak, the input, the reset."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from spikescan import ops
 from spikescan.errors import InputError
 from spikescan.firing import Binary, FastSigmoid, Firing
-from spikescan.neurons.base import Cost, no_weight_decay
+from spikescan.neurons.base import Cost, Temporal, no_weight_decay
 from spikescan.neurons.padding import zero_padding
 from spikescan.neurons.swept import SweptNeuron
 from spikescan.ops._checks import compute_dtype
@@ -222,6 +222,10 @@ class SPSN(_CurrentBased):
         inputs = zero_padding(x, lengths).to(compute_dtype(x))
         membrane, carried = ops.sweep(self.cell(), inputs, firing=IDENTITY, lengths=lengths, **given)
         return zero_padding(self._sample(membrane).to(x.dtype), lengths), ParaLIFState(*carried)
+
+    def step(self, x_t: Tensor, state: ParaLIFState | None = None) -> tuple[Tensor, ParaLIFState]:
+        """Run one time step, by `forward`: in training it samples."""
+        return Temporal.step(self, x_t, state)
 
     def _sample(self, membrane: Tensor) -> Tensor:
         """Spikes of the membrane, with the gradient of `soft`."""

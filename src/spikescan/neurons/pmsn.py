@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from spikescan import ops
 from spikescan.errors import InputError
 from spikescan.firing import Binary, Triangular
-from spikescan.neurons.base import Cost, at_rest, check_state, no_weight_decay
+from spikescan.neurons.base import Cost, Temporal, at_rest, check_state, no_weight_decay
 from spikescan.neurons.discretisation import exponential, log_uniform, zero_order_hold
 from spikescan.neurons.padding import zero_padding
 from spikescan.neurons.swept import SweptNeuron
@@ -151,6 +151,10 @@ class PMSN(SweptNeuron):
         )
         n = self.compartments
         return spikes, PMSNState(torch.stack(carried[:n], 1), torch.stack(carried[n:-1], 1), carried[-1])
+
+    def step(self, x_t: Tensor, state: PMSNState | None = None) -> tuple[Tensor, PMSNState]:
+        """Run one time step, by `forward`: it knows how the state is made of what the cell carries."""
+        return Temporal.step(self, x_t, state)
 
     def _given(self, x: Tensor, state: PMSNState | None) -> dict[str, Any]:
         """Parameters and state, as the op takes them: one tensor a number of the cell."""

@@ -150,6 +150,8 @@ class MaskedPSN(Neuron):
 
     def masked_weight(self) -> Tensor:
         """The matrix in use, ``[T, T]``."""
+        if self.mask_weight == 1.0:  # as below, with fewer matrices of that size
+            return self.weight.tril().triu(1 - self.order)
         ones = torch.ones_like(self.weight)
         band = ones.tril() - ones.tril(-self.order)
         return (self.mask_weight * band + (1.0 - self.mask_weight)) * self.weight
@@ -183,7 +185,9 @@ class MaskedPSN(Neuron):
         position, window = self.unpack(state, MaskedPSNState)
         if state is None:
             check_end(name, self.time_steps, x, None, lengths)
-            return ops.time_mixing(x, self.masked_weight()[:T, :T], bias[:T], firing=firing)
+            masked = self.mask_weight == 1.0
+            weight = self.weight if masked else self.masked_weight()
+            return ops.time_mixing(x, weight[:T, :T], bias[:T], firing=firing, order=self.order if masked else None)
         check_past(name, x, position, window, self.order)
         if self.mask_weight < 1.0:
             raise InputError(
@@ -248,6 +252,13 @@ class SlidingPSN(Neuron):
         spec = _fire_at_zero(self.firing)
         x = zero_padding(x, lengths)
         spikes, window = ops.causal_conv(x, self.weight, self.bias, firing=spec, window=window, lengths=lengths)
+        return spikes, SlidingPSNState(window)
+
+    def step(self, x_t: Tensor, state: SlidingPSNState | None = None) -> tuple[Tensor, SlidingPSNState]:
+        """Run one time step; see `Temporal.step`."""
+        (window,) = self.unpack(self.initial_state(x_t) if state is None else state, SlidingPSNState)
+        spec = _fire_at_zero(self.firing)
+        spikes, window = ops.causal_conv_step(x_t, self.weight, self.bias, firing=spec, window=window)
         return spikes, SlidingPSNState(window)
 
     @torch.no_grad()

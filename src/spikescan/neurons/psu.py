@@ -127,7 +127,7 @@ class _MatrixUnit(_ParallelSpikingUnit):
         name, T = f"{type(self).__name__}({self.time_steps})", x.shape[0]
         if position is None or window is None:
             check_end(name, self.time_steps, x, None, lengths)
-            return ops.time_mixing(x, self.weight.tril()[:T, :T], self.bias[:T])
+            return ops.time_mixing(x, self.weight[:T, :T], self.bias[:T], order=self.time_steps)
         check_past(name, x, position, window, self.time_steps)
         check_end(name, self.time_steps, x, position, lengths)
         return mix_onward(x, position, window, self.weight, self.bias)

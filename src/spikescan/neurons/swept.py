@@ -9,7 +9,7 @@ from torch import Tensor
 from spikescan import ops
 from spikescan.neurons.base import Neuron, at_rest, check_channels
 from spikescan.neurons.padding import zero_padding
-from spikescan.ops._checks import check_sequence
+from spikescan.ops._checks import check_sequence, compute_dtype
 
 __all__ = ["SweptNeuron"]
 
@@ -29,8 +29,8 @@ class SweptNeuron(Neuron):
         """The step. Cells are compiled, so the same one has to be given each time."""
 
     @abstractmethod
-    def coefficients(self, device: torch.device) -> tuple[Tensor, ...]:
-        """The parameters of the cell, each a scalar or ``[C]``."""
+    def coefficients(self, device: torch.device) -> tuple[Tensor | float, ...]:
+        """The parameters of the cell, each a constant, a scalar or ``[C]``."""
 
     def initial_state(self, x_t: Tensor) -> Any:
         """At rest: zeros."""
@@ -43,6 +43,16 @@ class SweptNeuron(Neuron):
         )
         return spikes, self.state_type(*state)
 
+    def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Run one time step; see `Temporal.step`."""
+        if self.channels is not None:
+            check_channels(self, x_t, 1, self.channels)
+        before = self.unpack(self.initial_state(x_t) if state is None else state, self.state_type)
+        spikes, after = ops.sweep_step(
+            self.cell(), x_t, self.coefficients(x_t.device), firing=self.firing.spec, state=before
+        )
+        return spikes, self.state_type(*after)
+
     @torch.no_grad()
     def trace(self, x: Tensor, state: Any = None) -> dict[str, Tensor]:
         """See `Neuron.trace`; the membrane that the step compares with its threshold."""
@@ -54,5 +64,9 @@ class SweptNeuron(Neuron):
             check_sequence(type(self).__name__, x)
         else:
             check_channels(self, x, 2, self.channels)
-        parameters = tuple(each.expand(x.shape[2]) for each in self.coefficients(x.device))
+        C, dtype = x.shape[2], compute_dtype(x)
+        parameters = tuple(
+            each.expand(C) if isinstance(each, Tensor) else x.new_full((C,), each, dtype=dtype)
+            for each in self.coefficients(x.device)
+        )
         return {"parameters": parameters, "state": self.unpack(state, self.state_type)}

@@ -31,7 +31,9 @@ def mix_onward(
     for at, samples in _together(position):
         rows = (at + torch.arange(T, device=x.device)).clamp(max=last)  # beyond it is padding
         taps = _taps(weight, window.shape[1] + 1, rows, at + torch.arange(-window.shape[1], T, device=x.device))
-        mixed[:, samples] = ops.time_mixing(inputs[:, samples], taps, bias[rows], firing=firing)
+        mixed[:, samples] = ops.time_mixing(
+            inputs[:, samples], taps, bias[rows], firing=firing, order=window.shape[1] + 1
+        )
     return mixed
 
 

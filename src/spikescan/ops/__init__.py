@@ -4,13 +4,13 @@ from spikescan.ops._dispatch import BACKENDS, OPS, backend, backend_report
 from spikescan.ops._firing import IDENTITY, FiringSpec, Kind
 from spikescan.ops._memory import retain_freed_memory
 from spikescan.ops._window import shift_window
-from spikescan.ops.causal_conv import causal_conv
+from spikescan.ops.causal_conv import causal_conv, causal_conv_step
 from spikescan.ops.dynamic_decay import dynamic_decay, dynamic_decay_step
 from spikescan.ops.fire import fire
 from spikescan.ops.leaky_integration import Reset, leaky_integration
 from spikescan.ops.linear_recurrence import linear_recurrence
 from spikescan.ops.sigmoid import sigmoid
-from spikescan.ops.sweep import Cell, sweep, sweep_membranes
+from spikescan.ops.sweep import Cell, sweep, sweep_membranes, sweep_step
 from spikescan.ops.time_mixing import time_mixing
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "backend",
     "backend_report",
     "causal_conv",
+    "causal_conv_step",
     "dynamic_decay",
     "dynamic_decay_step",
     "fire",
@@ -34,5 +35,6 @@ __all__ = [
     "sigmoid",
     "sweep",
     "sweep_membranes",
+    "sweep_step",
     "time_mixing",
 ]

@@ -6,8 +6,8 @@ __all__ = ["is_past_cache", "tiling"]
 
 
 _PAGE = 4096
-# Larger than what stays in a cache until the next layer reads it.
-_PAST_CACHE = 1 << 24
+# Larger than what stays in the cache of a core until the next layer reads it.
+_PAST_CACHE = 1 << 22
 
 
 def tiling(neurons: int, itemsize: int, *, in_order: bool = False) -> tuple[int, int]:

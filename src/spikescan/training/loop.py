@@ -24,6 +24,7 @@ from spikescan.training.config import Experiment
 from spikescan.training.epoch import Learner, Trained, run_epoch
 from spikescan.training.evaluation import Evaluation, evaluate
 from spikescan.training.events import EpochEnd, Event
+from spikescan.training.inputs import write_step_input
 from spikescan.training.metrics import read_metrics, write_metrics, write_tensorboard
 from spikescan.training.run import check_new_folder, check_same_experiment, start_folder
 from spikescan.training.statistics import refresh_statistics
@@ -72,6 +73,7 @@ def train(experiment: Experiment, folder: Path, *, resume: bool = False) -> Iter
     rows = [row for row in read_metrics(folder / "metrics.csv") if row["epoch"] <= index.epoch]
     if fabric.is_global_zero:
         start_folder(folder, experiment, dataset.scaling)
+        write_step_input(folder, dataset)
 
     learner = Learner(
         fabric,

@@ -1,6 +1,7 @@
 """A run folder: what a training run leaves behind, and how it is read back.
 
-``config.yaml``, ``metrics.csv``, ``environment.json``, ``checkpoint/``, and ``scaling.json`` where the inputs were scaled.
+``config.yaml``, ``metrics.csv``, ``environment.json``, ``inputs.json``, ``checkpoint/``, and ``scaling.json`` where the inputs
+were scaled.
 """
 
 import functools

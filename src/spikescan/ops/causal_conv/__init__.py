@@ -17,11 +17,11 @@ from spikescan.ops._checks import (
 )
 from spikescan.ops._dispatch import choose, load, requested
 from spikescan.ops._firing import IDENTITY, FiringSpec
-from spikescan.ops._register import register
+from spikescan.ops._register import must_register, register
 from spikescan.ops._window import shift_window
 from spikescan.ops.causal_conv import reference
 
-__all__ = ["causal_conv"]
+__all__ = ["causal_conv", "causal_conv_step"]
 
 
 def causal_conv(
@@ -94,6 +94,56 @@ def causal_conv(
         y = torch.where((steps < lengths)[..., None, None], y, torch.zeros_like(y))
     last = shift_window(w0, flat, lengths)
     return y.view(x.shape), last.view(width, *x.shape[1:]).movedim(0, 1)
+
+
+def causal_conv_step(
+    x_t: Tensor, weight: Tensor, bias: Tensor, *, firing: FiringSpec = IDENTITY, window: Tensor
+) -> tuple[Tensor, Tensor]:
+    """One time step of `causal_conv` without dilation, as fast as it can be called: the same kernel, so the same bits.
+
+    Args:
+        x_t: ``[B, C, *]``.
+        weight: ``[k]`` for all channels or ``[C, k]``, newest tap last.
+        bias: scalar ``[]`` or ``[C]``.
+        firing: what turns the result into spikes; the default returns the result itself.
+        window: the k - 1 inputs before the step, ``[B, k - 1, C, *]``, newest last.
+
+    Returns:
+        The output ``[B, C, *]``, and the window after the step.
+    """
+    if _is_plain_step(x_t, weight, bias, window):
+        C, k = x_t.shape[1], weight.shape[-1]
+        taps, offset = weight.expand(C, k).contiguous(), bias.expand(C).contiguous()
+        return load("causal_conv", "cpu").step(x_t, taps, offset, window, int(firing.kind), firing.numbers)  # type: ignore[no-any-return]
+    y, window = causal_conv(x_t.unsqueeze(0), weight, bias, firing=firing, window=window)
+    return y.squeeze(0), window
+
+
+def _is_plain_step(x_t: Tensor, weight: Tensor, bias: Tensor, window: Tensor) -> bool:
+    """Whether the CPU kernel can read these tensors as they lie, and nobody differentiates or traces the call.
+
+    Whatever is not plain takes the general way, which copies what it must and names what does not fit.
+    """
+    shape, dtype = x_t.shape, x_t.dtype
+    if (
+        must_register((x_t, weight, bias, window))
+        or requested() not in ("auto", "cpu")
+        or not (x_t.is_cpu and weight.is_cpu and bias.is_cpu and window.is_cpu)
+        or (dtype is not torch.float32 and dtype is not torch.float64)
+        or not (weight.dtype is bias.dtype is window.dtype is dtype)
+        or len(shape) < 2
+        or x_t.numel() == 0
+    ):
+        return False
+    batch, channels, *space = shape
+    return (
+        weight.shape[:-1] in ((), (channels,))
+        and weight.shape[-1] > 0
+        and bias.shape in ((), (channels,))
+        and window.shape == (batch, weight.shape[-1] - 1, channels, *space)
+        and x_t.is_contiguous()
+        and (window if batch == 1 else window.transpose(0, 1)).is_contiguous()
+    )
 
 
 def _fake(

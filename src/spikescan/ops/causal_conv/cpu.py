@@ -1,5 +1,9 @@
 """Causal convolution over time and firing, vector by vector of neurons; sums run over the taps, oldest first, then the bias."""
 
+import functools
+import math
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -186,6 +190,48 @@ def forward(
     grain = BYTES // out.itemsize
     spread(run, neurons, grain, parts(neurons, x.shape[0], grain))
     return out.to(x.dtype)
+
+
+@kernel
+def shift(x_at, window_at, next_at, like, neurons, rows):
+    """The window after one more step: the oldest row goes, the step's inputs come."""
+    x, window, following = (
+        row(x_at, neurons, like),
+        row(window_at, rows * neurons, like),
+        row(next_at, rows * neurons, like),
+    )
+    kept = (rows - 1) * neurons
+    following[:kept] = window[neurons:]
+    following[kept:] = x
+
+
+def step(
+    x_t: Tensor, weight: Tensor, bias: Tensor, window: Tensor, kind: int, numbers: list[float]
+) -> tuple[Tensor, Tensor]:
+    """Output and window after one step; nothing here but what a single step needs.
+
+    x_t ``[B, C, *]`` contiguous, window ``[B, k - 1, C, *]`` stored time first.
+    """
+    y, following = torch.empty_like(x_t), torch.empty_like(window)
+    here, past = x_t.data_ptr(), window.data_ptr()
+    neurons, rows, like, constants = _constants_of_step(x_t.shape, weight.shape[1], x_t.dtype, kind)
+    _forward(here, weight.data_ptr(), bias.data_ptr(), past, y.data_ptr(), *constants, numbers[0])
+    if rows:
+        shift(here, past, following.data_ptr(), like, neurons, rows)
+    return y, following
+
+
+@functools.lru_cache(maxsize=256)
+def _constants_of_step(shape: torch.Size, k: int, dtype: torch.dtype, kind: int) -> tuple[Any, ...]:
+    """What calls of `step` have in common: neurons, rows of the window, the type, and arguments of `_forward`."""
+    like = number_like(torch.empty(0, dtype=dtype))
+    batch, channels, *space = shape
+    layout = Channels.of(torch.empty(1, batch, channels, math.prod(space), dtype=dtype, device="meta"))
+    neurons, one_step, block, tile, dilation = layout.neurons, 1, 1024, 1, 1
+    arguments = (
+        like, 0, neurons, one_step, neurons, channels, layout.space, layout.period, block, tile, k, dilation, static(kind)
+    )  # fmt: skip
+    return neurons, k - 1, like, arguments
 
 
 def backward(

@@ -117,32 +117,34 @@ def dynamic_decay_step(
 def _is_plain_step(tensors: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]) -> bool:
     """Whether the CPU kernel can read these tensors as they lie, and nobody differentiates or traces the call.
 
-    Whatever is not plain takes the general way, which copies what it must and names what does not fit.
+    Whatever is not plain takes the general way, which copies what it must and names what does not fit. Written out, since a
+    loop over the tensors would take longer than the kernel.
     """
     x_t, weight, bias, membrane, window = tensors
-    shape, dtype = x_t.shape, x_t.dtype
-    if (
-        must_register(tensors)
-        or requested() not in ("auto", "cpu")
-        or x_t.device.type != "cpu"
-        or len(shape) < 2
-        or weight.ndim != 2
-        or 0 in shape
-        or (dtype != torch.float32 and dtype != torch.float64)
-        or any(tensor.dtype != dtype or tensor.device != x_t.device for tensor in tensors)
-    ):
+    dtype = x_t.dtype
+    if must_register(tensors) or requested() not in ("auto", "cpu"):
         return False
-    C, k = weight.shape
+    if not (x_t.is_cpu and weight.is_cpu and bias.is_cpu and membrane.is_cpu and window.is_cpu):
+        return False
+    if dtype is not torch.float32 and dtype is not torch.float64:
+        return False
+    if not (weight.dtype is bias.dtype is membrane.dtype is window.dtype is dtype):
+        return False
+    shape = x_t.shape
+    if len(shape) < 2 or weight.ndim != 2 or x_t.numel() == 0:
+        return False
+    batch, channels, *space = shape
+    k = weight.shape[1]
     return (
-        shape[1] == C
-        and bias.shape == (C,)
+        weight.shape[0] == channels
+        and bias.shape == (channels,)
         and membrane.shape == shape
-        and window.shape == (shape[0], k - 1, *shape[1:])
+        and window.shape == (batch, k - 1, channels, *space)
         and x_t.is_contiguous()
         and weight.is_contiguous()
         and bias.is_contiguous()
         and membrane.is_contiguous()
-        and window.transpose(0, 1).is_contiguous()
+        and (window if batch == 1 else window.transpose(0, 1)).is_contiguous()
     )
 
 

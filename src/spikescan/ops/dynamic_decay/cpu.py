@@ -7,7 +7,9 @@ is read in long runs; what a block carries from tile to tile stays in the cache.
 The table of taps and biases is multiplied by -log2(e): the gate then needs 2^a' and nothing else.
 """
 
+import functools
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,6 +52,7 @@ from spikescan.ops._simd import (
 )
 from spikescan.ops._threads import parts, spread
 from spikescan.ops._tiling import is_past_cache, tiling
+from spikescan.ops.causal_conv.cpu import shift
 from spikescan.ops.fire.cpu import spikes as fire
 from spikescan.ops.fire.cpu import through
 
@@ -308,19 +311,6 @@ def forward(
     return spikes.to(x.dtype), final, membranes
 
 
-@kernel
-def _shift(x_at, window_at, next_at, like, neurons, rows):
-    """The window after one more step: the oldest row goes, the step's inputs come."""
-    x, window, following = (
-        row(x_at, neurons, like),
-        row(window_at, rows * neurons, like),
-        row(next_at, rows * neurons, like),
-    )
-    kept = (rows - 1) * neurons
-    following[:kept] = window[neurons:]
-    following[kept:] = x
-
-
 def step(
     x_t: Tensor,
     weight: Tensor,
@@ -336,18 +326,42 @@ def step(
     x_t and membrane ``[B, C, *]`` contiguous, window ``[B, k - 1, C, *]`` stored time first.
     """
     spikes, after, following = torch.empty_like(x_t), torch.empty_like(membrane), torch.empty_like(window)
-    channels, k = weight.shape
-    neurons, like = x_t.numel(), number_like(x_t)
-    layout = Columns.of((x_t.shape[0], channels, neurons // x_t.shape[0] // channels), like.itemsize)
     here, past = x_t.data_ptr(), window.data_ptr()
+    neurons, rows, like, constants = _constants_of_step(x_t.shape, weight.shape[1], x_t.dtype, exponent, kind)
     _forward(
         here, weight.data_ptr(), bias.data_ptr(), membrane.data_ptr(), past, 0, spikes.data_ptr(), 0, after.data_ptr(),
-        like, 0, neurons, 1, k - 1, *layout, 1024, 1, static(k), exponent,
-        _squarings(exponent), static(kind), numbers[0], False, False, False,
+        *constants, numbers[0], False, False, False,
     )  # fmt: skip
-    if k > 1:
-        _shift(here, past, following.data_ptr(), like, neurons, k - 1)
+    if rows:
+        shift(here, past, following.data_ptr(), like, neurons, rows)
     return spikes, after, following
+
+
+@functools.lru_cache(maxsize=256)
+def _constants_of_step(shape: torch.Size, k: int, dtype: torch.dtype, exponent: float, kind: int) -> tuple[Any, ...]:
+    """What calls of `step` have in common: neurons, rows of the window, the type, and arguments of `_forward`."""
+    like = number_like(torch.empty(0, dtype=dtype))
+    layout = Columns.of((shape[0], shape[1], shape[2:].numel()), like.itemsize)
+    rows, one_step, block, tile = k - 1, 1, 1024, 1
+    return (
+        layout.neurons,
+        rows,
+        like,
+        (
+            like,
+            0,
+            layout.neurons,
+            one_step,
+            rows,
+            *layout,
+            block,
+            tile,
+            static(k),
+            exponent,
+            _squarings(exponent),
+            static(kind),
+        ),
+    )
 
 
 def backward(

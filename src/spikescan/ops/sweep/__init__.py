@@ -17,11 +17,23 @@ from spikescan.ops._checks import (
 )
 from spikescan.ops._dispatch import choose, load, requested
 from spikescan.ops._firing import FiringSpec
-from spikescan.ops._register import register
+from spikescan.ops._register import must_register, register
 from spikescan.ops.sweep import reference
 from spikescan.ops.sweep.cell import Cell, Fire, detach, exp, floor, relu, sigmoid, where
 
-__all__ = ["Cell", "Fire", "detach", "exp", "floor", "relu", "sigmoid", "sweep", "sweep_membranes", "where"]
+__all__ = [
+    "Cell",
+    "Fire",
+    "detach",
+    "exp",
+    "floor",
+    "relu",
+    "sigmoid",
+    "sweep",
+    "sweep_membranes",
+    "sweep_step",
+    "where",
+]
 
 
 def sweep(
@@ -72,6 +84,67 @@ def sweep(
         keep = torch.is_grad_enabled() and not recompute and any(t.requires_grad for t in tensors)
         spikes, final, _ = _kernel(*tensors, *options, keep, chosen)
     return spikes.view(x.shape), final.view(len(cell.states), *x.shape[1:]).unbind(0)
+
+
+def sweep_step(
+    cell: Cell,
+    x_t: Tensor,
+    parameters: tuple[Tensor | float, ...],
+    *,
+    firing: FiringSpec,
+    state: tuple[Tensor, ...],
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """One time step of `sweep`, as fast as it can be called: the same kernel, so the same bits.
+
+    Args:
+        cell: the step.
+        x_t: ``[B, C, *]``.
+        parameters: as many as the cell has, each a constant, a scalar or ``[C]``.
+        firing: what `fire` does to a membrane in the step.
+        state: as many as the cell has, each ``[B, C, *]``.
+
+    Returns:
+        Spikes ``[B, C, *]``, and the states after the step.
+    """
+    if _is_plain_step(cell, x_t, parameters, state):
+        return load("sweep", "cpu").step(x_t, state, parameters, cell.key, int(firing.kind), firing.numbers)  # type: ignore[no-any-return]
+    C, dtype = x_t.shape[1] if x_t.ndim > 1 else 1, compute_dtype(x_t)
+    whole = tuple(
+        each.expand(C) if isinstance(each, Tensor) else x_t.new_full((C,), each, dtype=dtype) for each in parameters
+    )
+    spikes, after = sweep(cell, x_t.unsqueeze(0), whole, firing=firing, state=state)
+    return spikes.squeeze(0), after
+
+
+def _is_plain_step(cell: Cell, x_t: Tensor, parameters: tuple[Tensor | float, ...], state: tuple[Tensor, ...]) -> bool:
+    """Whether the CPU kernel can read these tensors as they lie, and nobody differentiates or traces the call.
+
+    Whatever is not plain takes the general way, which copies what it must and names what does not fit.
+    """
+    shape, dtype = x_t.shape, x_t.dtype
+    if (
+        must_register((x_t, *state, *parameters))
+        or requested() not in ("auto", "cpu")
+        or not x_t.is_cpu
+        or (dtype is not torch.float32 and dtype is not torch.float64)
+        or len(shape) < 2
+        or x_t.numel() == 0
+        or not x_t.is_contiguous()
+        or len(state) != len(cell.states)
+        or len(parameters) != len(cell.parameters)
+    ):
+        return False
+    for each in state:
+        if each.dtype is not dtype or not each.is_cpu or each.shape != shape or not each.is_contiguous():
+            return False
+    for parameter in parameters:
+        if isinstance(parameter, Tensor) and (
+            not parameter.is_cpu
+            or not parameter.is_floating_point()
+            or (parameter.ndim > 0 and parameter.shape != shape[1:2])
+        ):
+            return False
+    return True
 
 
 def sweep_membranes(

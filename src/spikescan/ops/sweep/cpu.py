@@ -4,6 +4,8 @@ The forward sweep is given the cell's program and the backward sweep its gradien
 its own, into which its operations are written out.
 """
 
+import functools
+import math
 from collections import Counter
 from typing import Any
 
@@ -427,6 +429,67 @@ def forward(
     grain = BYTES // final.itemsize
     spread(run, neurons, grain, parts(neurons, x.shape[0], grain))
     return spikes.to(x.dtype), final, kept
+
+
+def step(
+    x_t: Tensor,
+    state: tuple[Tensor, ...],
+    parameters: tuple[Tensor | float, ...],
+    cell: str,
+    kind: int,
+    numbers: list[float],
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Spikes and states after one step; nothing here but what a single step needs.
+
+    x_t and the states ``[B, C, *]`` contiguous, in the same dtype.
+    """
+    shape, dtype = x_t.shape, x_t.dtype
+    table = _table_of_step(parameters, shape[1], dtype)
+    initial = state[0] if len(state) == 1 else torch.stack(state)
+    spikes, final = torch.empty_like(x_t), torch.empty_like(initial)
+    before, middle, after = _constants_of_step(cell, shape, dtype, len(state), len(parameters), kind, numbers[0])
+    _forward(
+        before, x_t.data_ptr(), table.data_ptr(), initial.data_ptr(), 0, spikes.data_ptr(), 0, final.data_ptr(), *middle,
+        numbers[0], *after,
+    )  # fmt: skip
+    return spikes, (final,) if len(state) == 1 else final.unbind(0)
+
+
+def _table_of_step(parameters: tuple[Tensor | float, ...], channels: int, dtype: torch.dtype) -> Tensor:
+    """The parameters ``[P, C]``."""
+    tensors = [each for each in parameters if isinstance(each, Tensor)]
+    if not tensors:
+        return _constant_table(parameters, channels, dtype)
+    return torch.stack(
+        [
+            (each.to(dtype) if isinstance(each, Tensor) else torch.tensor(each, dtype=dtype)).expand(channels)
+            for each in parameters
+        ]
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def _constant_table(parameters: tuple[float, ...], channels: int, dtype: torch.dtype) -> Tensor:
+    """Constants are the same in every step; the kernel only reads the table."""
+    return torch.tensor(parameters, dtype=dtype).unsqueeze(1).expand(-1, channels).contiguous()
+
+
+@functools.lru_cache(maxsize=256)
+def _constants_of_step(
+    cell: str, shape: torch.Size, dtype: torch.dtype, states: int, parameters: int, kind: int, level: float
+) -> tuple[Any, ...]:
+    """The arguments of `_forward` that calls of `step` have in common: before, between and behind those that change."""
+    like = number_like(torch.empty(0, dtype=dtype))
+    batch, channels, *space = shape
+    layout = Channels.of(torch.empty(1, batch, channels, math.prod(space), dtype=dtype, device="meta"))
+    _, _, neurons, period = layout
+    unit = FiringSpec(Kind(kind), level).unit
+    one_step, block, tile = 1, 1024, 1
+    middle = (
+        like, 0, neurons, one_step, neurons, channels, layout.space, period, block, tile, static(states), static(parameters),
+        unit, static(kind),
+    )  # fmt: skip
+    return cell_of(cell), middle, (False, False, False)
 
 
 def backward(

@@ -14,8 +14,13 @@ from spikescan.ops.time_mixing import reference
 
 __all__ = ["time_mixing"]
 
+# Rows of a banded matrix whose gradients are one matrix product: fewer would be too small for BLAS.
+_BLOCK = 64
 
-def time_mixing(x: Tensor, weight: Tensor, bias: Tensor, *, firing: FiringSpec = IDENTITY) -> Tensor:
+
+def time_mixing(
+    x: Tensor, weight: Tensor, bias: Tensor, *, firing: FiringSpec = IDENTITY, order: int | None = None
+) -> Tensor:
     """``y_t = fire(bias_t + sum_i weight_{t i} x_i)``, the sum in the order of i.
 
     The order is fixed so that the result of a neuron has the same bits whatever stands beside it in the batch, and however
@@ -26,6 +31,8 @@ def time_mixing(x: Tensor, weight: Tensor, bias: Tensor, *, firing: FiringSpec =
         weight: ``[T_out, T_in]``.
         bias: ``[T_out]``.
         firing: what turns the result into spikes; the default returns the result itself.
+        order: k, where the matrix is a band: row t takes the k inputs up to i = t + T_in - T_out, and what the weight holds
+            elsewhere is not used. It costs k multiplications a row instead of T_in. None takes all inputs.
 
     Returns:
         ``[T_out, ...]`` in the dtype of x.
@@ -42,6 +49,8 @@ def time_mixing(x: Tensor, weight: Tensor, bias: Tensor, *, firing: FiringSpec =
         )
     check_shape(op, "weight", weight, tuple(weight.shape), x, "T_out, T_in")
     check_shape(op, "bias", bias, (weight.shape[0],), x, "T_out")
+    if order is not None and order < 1:
+        raise InputError(f"{op}: order is {order}, expected at least 1 (input a row), or None.")
     dtype = compute_dtype(x)
     rest = x.shape[1:]
     tensors = (
@@ -51,15 +60,22 @@ def time_mixing(x: Tensor, weight: Tensor, bias: Tensor, *, firing: FiringSpec =
     )
     chosen = choose(requested(), x.device).backend
     if chosen == "reference":
-        y = reference.forward(*tensors, firing.kind, firing.numbers)
+        y = reference.forward(*tensors, order, firing.kind, firing.numbers)
     else:
         keep = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-        y, _ = _kernel(*tensors, int(firing.kind), firing.numbers, keep, chosen)
+        y, _ = _kernel(*tensors, order, int(firing.kind), firing.numbers, keep, chosen)
     return y.view(weight.shape[0], *rest)
 
 
 def _fake(
-    x: Tensor, weight: Tensor, bias: Tensor, kind: int, numbers: list[float], keep: bool, backend: str
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    order: int | None,
+    kind: int,
+    numbers: list[float],
+    keep: bool,
+    backend: str,
 ) -> tuple[Tensor, Tensor]:
     shape = (weight.shape[0], x.shape[1])
     return x.new_empty(shape), x.new_empty(shape if keep else (0,), dtype=weight.dtype)
@@ -67,36 +83,76 @@ def _fake(
 
 @register("time_mixing", _fake)
 def _kernel(
-    x: Tensor, weight: Tensor, bias: Tensor, kind: int, numbers: list[float], keep: bool, backend: str
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    order: int | None,
+    kind: int,
+    numbers: list[float],
+    keep: bool,
+    backend: str,
 ) -> tuple[Tensor, Tensor]:
-    return load("time_mixing", backend).forward(x, weight, bias, kind, numbers, keep)  # type: ignore[no-any-return]
+    return load("time_mixing", backend).forward(x, weight, bias, order, kind, numbers, keep)  # type: ignore[no-any-return]
 
 
 def _fake_backward(
-    grad: Tensor, x: Tensor, weight: Tensor, membranes: Tensor, kind: int, numbers: list[float], backend: str
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    membranes: Tensor,
+    order: int | None,
+    kind: int,
+    numbers: list[float],
+    backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     return torch.empty_like(x), torch.empty_like(weight), weight.new_empty(weight.shape[0])
 
 
 @register("time_mixing_backward", _fake_backward)
 def _kernel_backward(
-    grad: Tensor, x: Tensor, weight: Tensor, membranes: Tensor, kind: int, numbers: list[float], backend: str
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    membranes: Tensor,
+    order: int | None,
+    kind: int,
+    numbers: list[float],
+    backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     # The gradients of a matrix product are two more; their bits need not be the same for every batch, so BLAS does them.
     charge = load("fire", backend).backward(grad.to(weight.dtype), membranes, kind, numbers)
-    return (weight.t() @ charge).to(x.dtype), charge @ x.to(weight.dtype).t(), charge.sum(1)
+    if order is None:
+        return (weight.t() @ charge).to(x.dtype), charge @ x.to(weight.dtype).t(), charge.sum(1)
+    of_x, of_weight = _banded_gradients(charge, x.to(weight.dtype), weight, order)
+    return of_x.to(x.dtype), of_weight, charge.sum(1)
+
+
+def _banded_gradients(charge: Tensor, x: Tensor, weight: Tensor, order: int) -> tuple[Tensor, Tensor]:
+    """Those of x and of the weight, block by block of rows along the band; outside of it that of the weight is zero."""
+    rows_out, rows_in = weight.shape
+    newest, size = rows_in - rows_out, max(order, _BLOCK)
+    of_x, of_weight = torch.zeros_like(x), torch.zeros_like(weight)
+    for low in range(0, rows_out, size):
+        high = min(low + size, rows_out)
+        first, last = max(low + newest - order + 1, 0), max(high + newest, 0)
+        diagonal = low + newest - first
+        block = weight[low:high, first:last].tril(diagonal).triu(diagonal - order + 1)
+        of_x[first:last] += block.t() @ charge[low:high]
+        products = charge[low:high] @ x[first:last].t()
+        of_weight[low:high, first:last] = products.tril(diagonal).triu(diagonal - order + 1)
+    return of_x, of_weight
 
 
 def _save(ctx: Any, inputs: Any, output: Any) -> None:
-    x, weight, _, ctx.kind, ctx.numbers, _, ctx.backend = inputs
+    x, weight, _, ctx.order, ctx.kind, ctx.numbers, _, ctx.backend = inputs
     ctx.save_for_backward(x, weight, output[1])
 
 
 def _backward(ctx: Any, grad: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
     if grad is None:
-        return (None,) * 7
-    grads = _kernel_backward(grad.contiguous(), *ctx.saved_tensors, ctx.kind, ctx.numbers, ctx.backend)
-    return *grads, None, None, None, None
+        return (None,) * 8
+    grads = _kernel_backward(grad.contiguous(), *ctx.saved_tensors, ctx.order, ctx.kind, ctx.numbers, ctx.backend)
+    return *grads, None, None, None, None, None
 
 
 _kernel.differentiable(_save, _backward)

@@ -1,5 +1,11 @@
-"""A matrix over time, vector by vector of neurons; each sum runs over time in order, so its bits depend on nothing else."""
+"""A matrix over time; each sum runs over time in order, so that its bits depend on nothing else.
 
+A panel is a few vectors of neurons. Its inputs are copied, a chunk of time after the other, to where they lie side by side;
+then a few rows of the matrix at a time keep their sums of one vector in registers while they walk through the chunk. So the
+matrix is read once a panel, and each input once for these rows.
+"""
+
+import numpy as np
 from torch import Tensor
 
 from spikescan.ops._arrays import empty, in_compute_dtype, number_like
@@ -9,33 +15,74 @@ from spikescan.ops._threads import parts, spread
 from spikescan.ops.fire.cpu import spikes as fire
 
 # Rows of the matrix that share the reading of an input: their sums stay in registers.
-ROWS = 4
+ROWS = 6
+# Vectors of a panel, and steps of a chunk: the chunk of a vector fits the first cache, that of a panel the second.
+PANEL = 4
+CHUNK = 192
 
 
 @inline
-def _mix(x, weight, bias, out, membranes, n, neurons, rows_in, rows_out, kind, level, keep, group):
-    t = 0
-    while t < rows_out:
-        # Past the last row the sums repeat it, and are not stored.
+def _pack(x, packed, n, stop, first, last, neurons, group):
+    """The inputs of the vector at neuron n from `first` to `last`, side by side."""
+    step = BYTES // x.itemsize
+    for i in range(first, last):
+        store(packed, (i - first) * step, load(x, i * neurons + n, group), whole(x))
+
+
+@inline
+def _tap(weight, t, i, rows_in, newest, order, banded):
+    """The matrix at row t and column i; zero outside the band, where there is one."""
+    if len(banded) > 0 and (i > t + newest or i <= t + newest - order):
+        return weight.dtype.type(0.0)
+    return weight[t * rows_in + i]
+
+
+@inline
+def _accumulate(packed, sums, weight, vector, low, high, first, last, rows_in, rows_out, newest, order, banded):
+    """Add the inputs from `first` to `last` to the sums of rows `low` to `high`, for one vector."""
+    step = BYTES // weight.itemsize
+    group, height = whole(weight), PANEL * step
+    for t in range(low, high, ROWS):
+        # Past the last row the sums are of no row, and nobody reads them.
         t1, t2, t3 = min(t + 1, rows_out - 1), min(t + 2, rows_out - 1), min(t + 3, rows_out - 1)
-        h0, h1 = full(bias[t], group), full(bias[t1], group)
-        h2, h3 = full(bias[t2], group), full(bias[t3], group)
-        for i in range(rows_in):
-            inputs = load(x, i * neurons + n, group)
-            h0 = fma(full(weight[t * rows_in + i], h0), inputs, h0)
-            h1 = fma(full(weight[t1 * rows_in + i], h0), inputs, h1)
-            h2 = fma(full(weight[t2 * rows_in + i], h0), inputs, h2)
-            h3 = fma(full(weight[t3 * rows_in + i], h0), inputs, h3)
-        for index, h in ((t, h0), (t1, h1), (t2, h2), (t3, h3)):
-            store(out, index * neurons + n, fire(h, kind, level), group)
-            if keep:
-                store(membranes, index * neurons + n, h, group)
-        t += ROWS
+        t4, t5 = min(t + 4, rows_out - 1), min(t + 5, rows_out - 1)
+        at = t * height + vector * step
+        h0, h1, h2 = load(sums, at, group), load(sums, at + height, group), load(sums, at + 2 * height, group)
+        h3, h4 = load(sums, at + 3 * height, group), load(sums, at + 4 * height, group)
+        h5 = load(sums, at + 5 * height, group)
+        begin, end = first, last
+        if len(banded) > 0:
+            begin, end = max(first, t + newest - order + 1), min(last, t + ROWS + newest)
+        for i in range(begin, end):
+            inputs = load(packed, (i - first) * step, group)
+            h0 = fma(full(_tap(weight, t, i, rows_in, newest, order, banded), h0), inputs, h0)
+            h1 = fma(full(_tap(weight, t1, i, rows_in, newest, order, banded), h0), inputs, h1)
+            h2 = fma(full(_tap(weight, t2, i, rows_in, newest, order, banded), h0), inputs, h2)
+            h3 = fma(full(_tap(weight, t3, i, rows_in, newest, order, banded), h0), inputs, h3)
+            h4 = fma(full(_tap(weight, t4, i, rows_in, newest, order, banded), h0), inputs, h4)
+            h5 = fma(full(_tap(weight, t5, i, rows_in, newest, order, banded), h0), inputs, h5)
+        store(sums, at, h0, group)
+        store(sums, at + height, h1, group)
+        store(sums, at + 2 * height, h2, group)
+        store(sums, at + 3 * height, h3, group)
+        store(sums, at + 4 * height, h4, group)
+        store(sums, at + 5 * height, h5, group)
+
+
+@inline
+def _finish(sums, out, membranes, vector, n, neurons, rows_out, kind, level, keep, group):
+    step = BYTES // out.itemsize
+    for t in range(rows_out):
+        h = load(sums, (t * PANEL + vector) * step, whole(out))
+        store(out, t * neurons + n, fire(h, kind, level), group)
+        if keep:
+            store(membranes, t * neurons + n, h, group)
 
 
 @kernel
 def _forward(
-    x_at, weight_at, bias_at, out_at, membranes_at, like, low, high, neurons, rows_in, rows_out, kind, level, keep
+    x_at, weight_at, bias_at, out_at, membranes_at, like, low, high, neurons, rows_in, rows_out, order, banded, kind, level,
+    keep,
 ):  # fmt: skip
     x, weight, bias = (
         row(x_at, rows_in * neurons, like),
@@ -44,16 +91,36 @@ def _forward(
     )
     out, membranes = row(out_at, rows_out * neurons, like), row(membranes_at, rows_out * neurons if keep else 0, like)
     step = BYTES // x.itemsize
-    for n in range(low, high, step):
-        if high - n >= step:
-            _mix(x, weight, bias, out, membranes, n, neurons, rows_in, rows_out, kind, level, keep, whole(x))
-        else:
-            group = part(x, high - n)
-            _mix(x, weight, bias, out, membranes, n, neurons, rows_in, rows_out, kind, level, keep, group)
+    newest = rows_in - rows_out  # row t sees the input t + newest last, where the matrix is banded
+    packed, sums = np.empty(CHUNK * step, x.dtype), np.empty((rows_out + ROWS) * PANEL * step, x.dtype)
+    for start in range(low, high, PANEL * step):
+        stop = min(start + PANEL * step, high)
+        for t in range(rows_out):
+            sums[t * PANEL * step : (t + 1) * PANEL * step] = bias[t]
+        for first in range(0, rows_in, CHUNK):
+            last = min(first + CHUNK, rows_in)
+            from_row, to_row = 0, rows_out
+            if len(banded) > 0:
+                from_row, to_row = max(first - newest, 0), min(last - 1 - newest + order, rows_out)
+            for n in range(start, stop, step):
+                if stop - n >= step:
+                    _pack(x, packed, n, stop, first, last, neurons, whole(x))
+                else:
+                    _pack(x, packed, n, stop, first, last, neurons, part(x, stop - n))
+                _accumulate(
+                    packed, sums, weight, (n - start) // step, from_row, to_row, first, last, rows_in, rows_out, newest,
+                    order, banded,
+                )  # fmt: skip
+        for n in range(start, stop, step):
+            if stop - n >= step:
+                _finish(sums, out, membranes, (n - start) // step, n, neurons, rows_out, kind, level, keep, whole(x))
+            else:
+                group = part(x, stop - n)
+                _finish(sums, out, membranes, (n - start) // step, n, neurons, rows_out, kind, level, keep, group)
 
 
 def forward(
-    x: Tensor, weight: Tensor, bias: Tensor, kind: int, numbers: list[float], keep: bool
+    x: Tensor, weight: Tensor, bias: Tensor, order: int | None, kind: int, numbers: list[float], keep: bool
 ) -> tuple[Tensor, Tensor]:
     """The output ``[T_out, N]`` and, if `keep`, what was fired."""
     (rows_out, rows_in), neurons = weight.shape, x.shape[1]
@@ -61,10 +128,15 @@ def forward(
     out = empty((rows_out, neurons), x)
     membranes = empty((rows_out, neurons) if keep else (0,), x)
     addresses = tuple(tensor.data_ptr() for tensor in (inputs, weight, bias, out, membranes))
+    banded = static(order is not None)
+    taps = rows_in if order is None else min(order, rows_in)
 
     def run(_: int, low: int, high: int) -> None:
-        _forward(*addresses, number_like(out), low, high, neurons, rows_in, rows_out, static(kind), numbers[0], keep)
+        _forward(
+            *addresses, number_like(out), low, high, neurons, rows_in, rows_out, taps, banded, static(kind), numbers[0],
+            keep,
+        )  # fmt: skip
 
     grain = BYTES // out.itemsize
-    spread(run, neurons, grain, parts(neurons, rows_out * rows_in, grain))
+    spread(run, neurons, grain, parts(neurons, rows_out * taps, grain))
     return out.to(x.dtype), membranes

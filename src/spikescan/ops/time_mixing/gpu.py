@@ -21,7 +21,9 @@ def _forward(
     steps: tl.int32,
     steps_in: tl.int32,
     N: tl.int64,
+    order: tl.int32,
     level: tl.float64,
+    BANDED: tl.constexpr,
     KIND: tl.constexpr,
     ROWS: tl.constexpr,
     COLUMNS: tl.constexpr,
@@ -31,11 +33,20 @@ def _forward(
     step = tl.program_id(1) * ROWS + tl.arange(0, ROWS)[:, None]
     neuron = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)[None, :]
     h = tl.zeros((ROWS, COLUMNS), D)
-    for first in range(0, steps_in, INNER):
+    begin, end = 0, steps_in
+    if BANDED:
+        newest = steps_in - steps
+        begin = tl.maximum(tl.program_id(1) * ROWS + newest - order + 1, 0) // INNER * INNER
+        end = tl.minimum(tl.program_id(1) * ROWS + ROWS + newest, steps_in)
+    for first in range(begin, end, INNER):
         across = first + tl.arange(0, INNER)[None, :]
         down = first + tl.arange(0, INNER)[:, None]
         taps_place = step.to(tl.int64) * steps_in + across
-        taps = tl.load(weight + taps_place, mask=(step < steps) & (across < steps_in), other=0.0)
+        used = (step < steps) & (across < steps_in)
+        if BANDED:
+            lag = step + newest - across
+            used = used & (lag >= 0) & (lag < order)
+        taps = tl.load(weight + taps_place, mask=used, other=0.0)
         seen = tl.load(x + down * N + neuron, mask=(down < steps_in) & (neuron < N), other=0.0).to(D)
         h = tl.dot(taps, seen, h, input_precision="ieee", out_dtype=D)
     h += tl.load(bias + step, mask=step < steps, other=0.0)
@@ -46,7 +57,7 @@ def _forward(
 
 
 def forward(
-    x: Tensor, weight: Tensor, bias: Tensor, kind: int, numbers: list[float], keep: bool
+    x: Tensor, weight: Tensor, bias: Tensor, order: int | None, kind: int, numbers: list[float], keep: bool
 ) -> tuple[Tensor, Tensor]:
     """Spikes ``[T_out, N]`` and, if `keep`, the membranes; the rest as `reference.forward`."""
     steps, N = weight.shape[0], x.shape[1]
@@ -63,7 +74,9 @@ def forward(
         "steps": steps,
         "steps_in": x.shape[0],
         "N": N,
+        "order": 0 if order is None else min(order, x.shape[0]),
         "level": numbers[0],
+        "BANDED": order is not None,
         "KIND": kind,
         "ROWS": rows,
         "COLUMNS": columns,

@@ -1,7 +1,6 @@
-"""The pictures of a report: each function draws one figure from plain values, for a light or a dark page."""
+"""One sample on its way through a model: its input, the spikes of every layer, the insides of neurons, the output."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,76 +8,15 @@ from torch import Tensor
 
 from spikescan.analysis._neurons import thresholds
 from spikescan.analysis.agreement import Agreement
-from spikescan.analysis.recording import FiringRate, LayerRecording, Recording
+from spikescan.analysis.pictures._parts import draw_channels, draw_image, draw_spikes, spike_colours
+from spikescan.analysis.recording import LayerRecording, Recording
 from spikescan.analysis.theme import LIGHT, Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
 
-__all__ = ["activity", "demo", "firing_rates", "inside", "learning_curve", "rate_curves", "speed_curve"]
-
-
-def learning_curve(
-    epochs: Sequence[float],
-    train: Sequence[float],
-    validation: Sequence[float],
-    *,
-    name: str,
-    best: float | None = None,
-    theme: Theme = LIGHT,
-) -> "Figure":
-    """One quantity over the epochs, in training and validation.
-
-    Args:
-        epochs: the numbers of the epochs.
-        train: one value an epoch; empty if there are none.
-        validation: one value an epoch; empty if there are none.
-        name: of the quantity, such as ``"accuracy"``.
-        best: the epoch whose weights were kept, marked if given.
-        theme: the colours.
-    """
-    with theme.figure(5.4, 3.0) as figure:
-        axes = figure.subplots()
-        axes.set_title(name)
-        for label, values, colour, marker in (
-            ("train", train, theme.second, "s"),
-            ("validation", validation, theme.first, "o"),
-        ):
-            if len(values) == 0:
-                continue
-            axes.plot(epochs, values, color=colour, marker=marker, markersize=3.5, label=f"{label} {values[-1]:.4g}")
-        if best is not None:
-            axes.axvline(best, color=theme.ink, linewidth=0.8, linestyle=":")
-        axes.legend(labelcolor=theme.ink, fontsize=8)
-        _epochs(axes, epochs)
-        return figure
-
-
-def speed_curve(epochs: Sequence[float], neuron_steps_per_second: Sequence[float], *, theme: Theme = LIGHT) -> "Figure":
-    """Training speed in millions of neuron-steps per second, epoch by epoch."""
-    with theme.figure(5.4, 3.0) as figure:
-        axes = figure.subplots()
-        axes.set_title("training speed, million neuron-steps per second")
-        axes.bar(epochs, [value / 1e6 for value in neuron_steps_per_second], color=theme.third, width=0.7)
-        _epochs(axes, epochs)
-        return figure
-
-
-def rate_curves(epochs: Sequence[float], rates: Mapping[str, Sequence[float]], *, theme: Theme = LIGHT) -> "Figure":
-    """The firing rate of every layer over the epochs, in spikes per neuron and time step; deeper layers are darker."""
-    with theme.figure(5.4, 3.0) as figure:
-        axes = figure.subplots()
-        axes.set_title("firing rate in validation, spikes per neuron per step")
-        shades = theme.shades(len(rates))
-        for (name, values), colour in zip(rates.items(), shades, strict=True):
-            axes.plot(epochs, values, color=colour, marker="o", markersize=3.5, label=f"{name} {values[-1]:.3g}")
-        if len(rates) <= 8:
-            axes.legend(labelcolor=theme.ink, fontsize=8)
-        axes.set_ylim(bottom=0)
-        _epochs(axes, epochs)
-        return figure
+__all__ = ["activity", "demo", "inside"]
 
 
 def activity(
@@ -87,6 +25,7 @@ def activity(
     sample: int = 0,
     image: Tensor | None = None,
     target: int | None = None,
+    names: Sequence[str] | None = None,
     theme: Theme = LIGHT,
 ) -> "Figure":
     """One sample on its way through the model: input, spikes of every layer, output, over a common time axis.
@@ -96,8 +35,9 @@ def activity(
     Args:
         recording: what happened.
         sample: which sample of the batch.
-        image: ``[H, W]``, drawn beside the input: what the sequence was made from.
-        target: the output channel that should be the largest.
+        image: ``[H, W]`` or ``[channels, H, W]``, drawn beside the input: what the sequence was made from.
+        target: the output channel that should be the largest; None for outputs that are no classes.
+        names: of the classes; None for their numbers.
         theme: the colours.
     """
     steps = int(recording.lengths[sample])
@@ -105,10 +45,10 @@ def activity(
         (top, beside), *middle, (bottom, _) = _rows(figure, [0.9, *[2.6] * len(recording.layers), 1.2], steps)
         _draw_input(top, recording.x[:steps, sample], theme)
         if image is not None:
-            _draw_image(beside, image, theme)
+            draw_image(beside, image, theme)
         for (axes, side), (name, layer) in zip(middle, recording.layers.items(), strict=True):
             _draw_raster(axes, side, name, layer, steps, sample, theme)
-        _draw_output(bottom, recording.output[:steps, sample], target, theme)
+        _draw_output(bottom, recording.output[:steps, sample], target, names, theme)
         return figure
 
 
@@ -149,33 +89,6 @@ def inside(
         return figure
 
 
-def firing_rates(rates: Mapping[str, FiringRate], *, theme: Theme = LIGHT) -> "Figure":
-    """How often the neurons of every layer fire: a dot a neuron, a bar at the mean of the layer."""
-    with theme.figure(11.0, 0.75 * len(rates) + 0.8) as figure:
-        axes = figure.subplots()
-        for row, rate in enumerate(rates.values()):
-            values = _spread(rate.per_neuron.flatten(), 1000).tolist()
-            # Neighbours in rank are set apart, so that equal rates do not hide each other.
-            heights = [row + 0.28 * math.sin(2.4 * rank) for rank in range(len(values))]
-            axes.scatter(values, heights, s=9, color=theme.first, alpha=0.55, linewidth=0)
-            axes.plot([rate.mean, rate.mean], [row - 0.4, row + 0.4], color=theme.second, linewidth=2.5)
-            axes.text(
-                1.01,
-                row,
-                f"mean {rate.mean:.3g}\n{rate.silent:.1%} silent",
-                transform=axes.get_yaxis_transform(),
-                va="center",
-                fontsize=8,
-            )
-        axes.set_yticks(range(len(rates)), list(rates))
-        axes.set_ylim(len(rates) - 0.5, -0.5)
-        axes.set_xlim(left=0)
-        axes.set_xlabel("spikes per neuron per time step")
-        axes.grid(axis="x")
-        axes.set_axisbelow(True)
-        return figure
-
-
 def demo(
     recording: Recording,
     agreement: Agreement,
@@ -202,12 +115,12 @@ def demo(
         rows = _rows(figure, [0.9, 2.6, 1.3, 1.2] if "membrane" in layer.traces else [0.9, 2.6, 1.2], steps)
         _draw_input(rows[0][0], recording.x[:steps, sample], theme)
         if image is not None:
-            _draw_image(rows[0][1], image, theme)
+            draw_image(rows[0][1], image, theme)
         _draw_raster(*rows[1], name, layer, steps, sample, theme)
         if "membrane" in layer.traces:
             rows[2][0].set_title(f"{name}, neuron {neuron}")
             _draw_membrane(rows[2][0], layer, neuron, steps, sample, theme)
-        _draw_output(rows[-1][0], recording.output[:steps, sample], target, theme)
+        _draw_output(rows[-1][0], recording.output[:steps, sample], target, None, theme)
         return figure
 
 
@@ -226,17 +139,6 @@ def _rows(figure: "Figure", heights: Sequence[float], steps: int) -> list[tuple[
     return rows
 
 
-def _epochs(axes: "Axes", epochs: Sequence[float]) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    axes.set_xlabel("epoch")
-    axes.grid(axis="y")
-    axes.set_axisbelow(True)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=10))
-    if len(epochs):
-        axes.set_xlim(min(epochs) - 0.6, max(epochs) + 0.6)
-
-
 def _draw_input(axes: "Axes", x: Tensor, theme: Theme) -> None:
     """Of x ``[T, C, *]``, one channel as a curve, several as a picture with a row each."""
     values = x.flatten(1).float().cpu()
@@ -246,22 +148,8 @@ def _draw_input(axes: "Axes", x: Tensor, theme: Theme) -> None:
         axes.stairs(values[:, 0].tolist(), edges, color=theme.ink, fill=True, alpha=0.85)
         axes.tick_params(labelleft=False, left=False)
         return
-    axes.imshow(
-        values.t().numpy(),
-        aspect="auto",
-        cmap="cividis",
-        extent=(0, len(values), values.shape[1], 0),
-        interpolation="nearest",
-    )
+    draw_channels(axes, values)
     axes.set_ylabel("channel")
-
-
-def _draw_image(axes: "Axes", image: Tensor, theme: Theme) -> None:
-    """In ink on paper, as the input beside it."""
-    from matplotlib.colors import LinearSegmentedColormap
-
-    inks = LinearSegmentedColormap.from_list("ink", [theme.paper, theme.ink])
-    axes.imshow(image.float().cpu().numpy(), cmap=inks, interpolation="nearest")
 
 
 def _draw_raster(
@@ -275,18 +163,10 @@ def _draw_raster(
     sorting = "" if order is None else ", quick above slow"
     spikes = spikes if order is None else spikes[:, order]
     neurons = spikes.shape[1]
-    colours = _shades(layer, theme)
+    colours = spike_colours(layer, theme)
     most = colours.N - 1
 
-    axes.imshow(
-        _thin(spikes).t().numpy(),
-        aspect="auto",
-        cmap=colours,
-        vmin=-0.5,
-        vmax=most + 0.5,
-        extent=(0, steps, neurons, 0),
-        interpolation="nearest",
-    )
+    draw_spikes(axes, spikes, colours)
     axes.set_title(f"{name}: {neurons:,} {type(layer.neuron).__name__} neurons{sorting}")
     axes.set_ylabel("neuron")
     if most <= 8:
@@ -317,42 +197,35 @@ def _draw_raster(
 
 def _draw_strip(axes: "Axes", layer: LayerRecording, neuron: int, steps: int, sample: int, theme: Theme) -> None:
     """One row of a raster."""
-    colours = _shades(layer, theme)
-    axes.imshow(
-        _thin(_series(layer.spikes, neuron, steps, sample).unsqueeze(1)).t().numpy(),
-        aspect="auto",
-        cmap=colours,
-        vmin=-0.5,
-        vmax=colours.N - 0.5,
-        extent=(0, steps, 1, 0),
-        interpolation="nearest",
-    )
+    draw_spikes(axes, _series(layer.spikes, neuron, steps, sample).unsqueeze(1), spike_colours(layer, theme))
     axes.set_axis_off()
 
 
-def _shades(layer: LayerRecording, theme: Theme) -> "ListedColormap":
-    """A colour for each number of spikes, from none to the most that the neuron can give."""
-    from matplotlib.colors import ListedColormap
-
-    most = max(thresholds(layer.neuron, 1).shape[1], 1, int(layer.spikes.max()))
-    return ListedColormap([theme.paper, *theme.shades(most)])
-
-
-def _draw_output(axes: "Axes", output: Tensor, target: int | None, theme: Theme) -> None:
-    """The output ``[T, K, *]`` as curves: the largest at the end in colour, the target too if it is another one."""
+def _draw_output(axes: "Axes", output: Tensor, target: int | None, names: Sequence[str] | None, theme: Theme) -> None:
+    """The output ``[T, K, *]`` as curves; of classes the largest at the end in colour, the target too if it is another."""
     values = output.flatten(1).float().cpu()
+    if target is None:
+        shown = torch.linspace(0, values.shape[1] - 1, min(values.shape[1], 20)).long().tolist()
+        which = "" if len(shown) == values.shape[1] else f", {len(shown)} of them"
+        axes.set_title(f"output: {values.shape[1]:,} channel{'s' * (values.shape[1] != 1)}{which}")
+        for channel in shown:
+            axes.plot(values[:, channel].tolist(), color=theme.first, linewidth=0.9, alpha=0.7)
+        return
+
+    def name(channel: int) -> str:
+        return str(channel) if names is None else names[channel]
+
     winner = int(values[-1].argmax())
     shown = values[-1].argsort(descending=True)[:20].tolist()
-    coloured = {winner: theme.first} if target is None else {target: theme.second, winner: theme.first}
-    wanted = "" if target is None else f", the target is {target}"
-    axes.set_title(f"output so far: {winner} is largest at the end{wanted}")
+    coloured = {target: theme.second, winner: theme.first}
+    axes.set_title(f"output so far: {name(winner)} is largest at the end, the target is {name(target)}")
     for channel in shown:
         colour = coloured.get(channel, theme.faint)
         width = 2.0 if channel in coloured else 1.0
         axes.plot(values[:, channel].tolist(), color=colour, linewidth=width, zorder=2 + (channel in coloured))
     for channel, colour in coloured.items():
         axes.annotate(
-            str(channel),
+            name(channel),
             (1.0, float(values[-1, channel])),
             xycoords=("axes fraction", "data"),
             xytext=(6, 0),
@@ -410,15 +283,3 @@ def _by_decay(layer: LayerRecording, steps: int, sample: int) -> Tensor | None:
 def _series(values: Tensor, neuron: int, steps: int, sample: int) -> Tensor:
     """One neuron (of the flattened ``[C, *]``) over time, ``[T]``."""
     return values[:steps, sample].flatten(1)[:, neuron].float().cpu()
-
-
-def _spread(values: Tensor, count: int) -> Tensor:
-    """The values sorted, or `count` of them at even ranks if there are more."""
-    ranks = torch.linspace(0, len(values) - 1, min(count, len(values))).long()
-    return values.cpu().sort().values[ranks]
-
-
-def _thin(spikes: Tensor, columns: int = 2000, rows: int = 400) -> Tensor:
-    """The spikes ``[T, N]`` with no more pixels than can be seen; the most spikes of a pixel stay, so none vanishes."""
-    window = (math.ceil(spikes.shape[0] / columns), math.ceil(spikes.shape[1] / rows))
-    return torch.nn.functional.max_pool2d(spikes.unsqueeze(0), window, ceil_mode=True).squeeze(0)

@@ -1,0 +1,24 @@
+"""What the operations of the network would cost."""
+
+from spikescan.analysis._batches import batch_size
+from spikescan.analysis.energy import Energy, measure_energy
+from spikescan.analysis.findings.kept import read_kept
+from spikescan.errors import InputError
+from spikescan.training.run import Run
+
+__all__ = ["energy"]
+
+_SAMPLES = 100
+
+
+def energy(run: Run) -> Energy | None:
+    """What `spikescan energy` left in the run folder, or else counted on some test samples; None where it is not known."""
+    kept = read_kept(run.folder / "energy.json")
+    if kept is not None:
+        return Energy.from_dict(kept)
+    test = run.dataset.test
+    try:
+        return measure_energy(run.model, test, samples=_SAMPLES, batch_size=batch_size(run.model, test))
+    except InputError:
+        # A part of the model whose operations nobody has written down.
+        return None

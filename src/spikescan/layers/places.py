@@ -1,0 +1,133 @@
+"""Modules without space, run at each place; and values made relative to their own past."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from spikescan import ops
+from spikescan.errors import InputError
+from spikescan.layers.sequential import describe
+from spikescan.neurons.base import State, Temporal, at_rest, check_carried, map_state
+from spikescan.neurons.padding import at_last_valid, zero_padding
+
+__all__ = ["EachPlace", "Standardised", "StandardisedState"]
+
+
+class EachPlace(Temporal):
+    """Runs a module on each place by itself, with the same weights.
+
+    ``[T, B, C, *]`` to ``[T, B, K, *]`` for a module ``[T, B, C]`` to ``[T, B, K]``. Places are pixels, sensors, variables.
+
+    Args:
+        module: takes no space.
+
+    Raises:
+        InputError: the state is of another batch size or other places.
+    """
+
+    def __init__(self, module: Temporal) -> None:
+        super().__init__()
+        self.module = module
+        describe(self, [module])
+
+    def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
+        """See `Temporal.forward`."""
+        time_steps, batch, channels, *space = x.shape
+        rows = [batch, *space]
+        count = math.prod(rows)
+
+        def together(tensor: Tensor) -> Tensor:
+            if list(tensor.shape[: len(rows)]) != rows:
+                raise InputError(
+                    f"EachPlace: a tensor of the state is {list(tensor.shape)}, expected {[*rows, '*']} for x {list(x.shape)}. "
+                    f"Pass the state that an earlier call returned, or None."
+                )
+            return tensor.reshape(count, *tensor.shape[len(rows) :])
+
+        before = None if state is None else map_state(together, state)
+        each = None if lengths is None else lengths.repeat_interleave(count // max(batch, 1))
+        y, after = self.module(x.movedim(2, -1).reshape(time_steps, count, channels), before, each)
+        y = y.reshape(time_steps, *rows, y.shape[2]).movedim(-1, 2)
+        return y, map_state(lambda tensor: tensor.reshape(*rows, *tensor.shape[1:]), after)
+
+    def initial_state(self, x_t: Tensor) -> State:
+        """That of the module, at each place."""
+        batch, _, *space = x_t.shape
+        rest = self.module.initial_state(x_t.movedim(1, -1).flatten(0, -2))
+        return map_state(lambda tensor: tensor.reshape(batch, *space, *tensor.shape[1:]), rest)
+
+
+class StandardisedState(NamedTuple):
+    """What has been seen, and the state of the module."""
+
+    steps: Tensor
+    """int64 ``[B]``"""
+    total: Tensor
+    """The sum of the inputs: ``[B, 1, *]``."""
+    squares: Tensor
+    """The sum of their squares: ``[B, 1, *]``."""
+    module: State
+
+
+class Standardised(Temporal):
+    r"""Shows a module its input relative to the mean and deviation of the past, at each place, and undoes that to the output.
+
+    .. math::
+        y_{t,k} = \mu_t + \sigma_t \, \text{module}\Big(\frac{x - \mu}{\sigma}\Big)_{t,k}, \quad
+        \mu_t = \frac{1}{n} \sum_{s \le t, c} x_{s,c}, \quad
+        \sigma_t^2 = \frac{1}{n + 1} \Big(1 + \sum_{s \le t, c} (x_{s,c} - \mu_t)^2\Big), \quad n = C t
+
+    ``[T, B, C, *]`` to ``[T, B, K, *]``, as the module returns: a series that drifts away from where it was in training looks
+    the same. RevIN (Kim et al., ICLR 2022) takes both from the whole window; here they run, so that each step has its answer.
+    The 1 is a value of variance 1 before the first, so that a constant input has a deviation.
+
+    Args:
+        module: such as `EachPlace`.
+    """
+
+    def __init__(self, module: Temporal) -> None:
+        super().__init__()
+        self.module = module
+        describe(self, [module])
+
+    def forward(
+        self, x: Tensor, state: StandardisedState | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, StandardisedState]:
+        """See `Temporal.forward`."""
+        steps, total, squares, before = self._started(x, state)
+        dtype, x = x.dtype, zero_padding(x, lengths).to(total.dtype)
+        one = x.new_ones(())
+        totals, _ = ops.linear_recurrence(one, x.sum(2, keepdim=True), total)
+        all_squares, _ = ops.linear_recurrence(one, x.square().sum(2, keepdim=True), squares)
+        seen = steps + torch.arange(1, len(x) + 1, device=x.device).unsqueeze(1)
+        count = (seen * x.shape[2]).to(x.dtype).view(*seen.shape, *[1] * (x.ndim - 2))
+        mean = totals / count
+        # Rounding may leave less than nothing of the difference.
+        deviation = ((1.0 + (all_squares - totals * mean).clamp(min=0.0)) / (count + 1.0)).sqrt()
+        y, after = self.module(((x - mean) / deviation).to(dtype), before, lengths)
+        taken = len(x) if lengths is None else lengths
+        last = at_last_valid(totals, total, lengths), at_last_valid(all_squares, squares, lengths)
+        return zero_padding(mean + deviation * y, lengths), StandardisedState(steps + taken, *last, after)
+
+    def _started(self, x: Tensor, state: StandardisedState | None) -> tuple[Tensor, Tensor, Tensor, State | None]:
+        """The state to go on from; the module starts by itself."""
+        rest = _sum_at_rest(x.new_empty(x.shape[1:]))
+        if state is None:
+            return torch.zeros(len(rest), dtype=torch.int64, device=x.device), rest, rest, None
+        steps, total, squares, module = self.unpack(state, StandardisedState)
+        check_carried("Standardised", "steps", steps, rest.shape[:1], torch.int64, x.device)
+        check_carried("Standardised", "total", total, rest.shape, rest.dtype, x.device)
+        check_carried("Standardised", "squares", squares, rest.shape, rest.dtype, x.device)
+        return steps, total, squares, module
+
+    def initial_state(self, x_t: Tensor) -> StandardisedState:
+        """Nothing seen."""
+        rest = _sum_at_rest(x_t)
+        steps = torch.zeros(len(rest), dtype=torch.int64, device=x_t.device)
+        return StandardisedState(steps, rest, rest.clone(), self.module.initial_state(at_rest(x_t)))
+
+
+def _sum_at_rest(x_t: Tensor) -> Tensor:
+    return at_rest(x_t.new_empty(x_t.shape[0], 1, *x_t.shape[2:]))

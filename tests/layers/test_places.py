@@ -1,0 +1,70 @@
+import pytest
+import torch
+from torch import nn
+
+from spikescan.errors import InputError
+from spikescan.layers import EachPlace, LeakyReadout, RateReadout, Sequential, Standardised
+from spikescan.models import forecaster
+
+
+def test_each_place_is_run_by_itself_with_the_same_weights():
+    torch.manual_seed(0)
+    module, x = Sequential(nn.Linear(3, 4), LeakyReadout(4)), torch.randn(9, 2, 3, 5, 2)
+    lengths = torch.tensor([9, 4])
+    y, _ = EachPlace(module)(x, None, lengths)
+    assert y.shape == (9, 2, 4, 5, 2)
+    for row in range(5):
+        for column in range(2):
+            expected, _ = module(x[..., row, column], None, lengths)
+            torch.testing.assert_close(y[..., row, column], expected)
+
+
+def test_a_state_of_another_batch_is_refused():
+    module = EachPlace(RateReadout())
+    with pytest.raises(InputError, match=r"a tensor of the state is \[2, 3, 1\], expected \[4, 3, '\*'\]"):
+        module(torch.zeros(5, 4, 1, 3), module.initial_state(torch.zeros(2, 1, 3)))
+    relative = Standardised(module)
+    with pytest.raises(InputError, match=r"state.steps is \[2\]"):
+        relative(torch.zeros(5, 4, 1, 3), relative.initial_state(torch.zeros(2, 1, 3)))
+
+
+def test_standardised_by_the_past_as_its_equation_says():
+    torch.manual_seed(0)
+    seen, x = [], torch.randn(11, 2, 3, 4, dtype=torch.float64) * 3.0 + 5.0
+
+    class Look(nn.Module):
+        """Two outputs a place: its first channel, and twice that."""
+
+        def forward(self, x):
+            seen.append(x)
+            return torch.cat([x[:, :1], 2.0 * x[:, :1]], dim=1)
+
+    y, _ = Standardised(Sequential(Look()))(x)
+    assert y.shape == (11, 2, 2, 4)
+    for t in range(11):
+        past = x[: t + 1].permute(0, 2, 1, 3).flatten(0, 1)
+        mean = past.mean(0)
+        deviation = ((1.0 + (past - mean).square().sum(0)) / (3 * (t + 1) + 1)).sqrt()
+        torch.testing.assert_close(seen[0].view(11, 2, 3, 4)[t], (x[t] - mean[:, None]) / deviation[:, None])
+        # Undone, the module's first output is the input itself.
+        torch.testing.assert_close(y[t, :, 0], x[t, :, 0])
+        torch.testing.assert_close(y[t, :, 1], 2.0 * x[t, :, 0] - mean)
+
+
+def test_a_level_that_was_never_trained_on_shifts_the_forecast_alone():
+    torch.manual_seed(0)
+    model = forecaster(2, 6, neuron=LeakyReadout, variables=3, width=5, window=3).double()
+    x = torch.randn(30, 4, 2, 3, dtype=torch.float64)
+    torch.testing.assert_close(model(x + 100.0)[0], model(x)[0] + 100.0, rtol=1e-7, atol=1e-7)
+
+
+def test_the_forecasts_of_a_step_ahead_lie_together():
+    with pytest.raises(InputError, match="outputs = 5 is no multiple of variables = 2"):
+        forecaster(1, 5, neuron=LeakyReadout, variables=2)
+    torch.manual_seed(0)
+    model = forecaster(4, 6, neuron=LeakyReadout, variables=2, width=5).double()
+    x = torch.randn(30, 1, 4, 2, dtype=torch.float64)
+    beside = forecaster(4, 6, neuron=LeakyReadout, variables=2, width=5, linear=3).double()
+    assert beside(x)[0].shape == model(x)[0].shape
+    swapped = model(x.flip(3))[0].unflatten(2, (3, 2)).flip(3).flatten(2)
+    torch.testing.assert_close(swapped, model(x)[0])
