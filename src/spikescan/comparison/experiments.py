@@ -1,17 +1,28 @@
 """The kinds of experiment that can be compared, and what the comparison has to know of each."""
 
+import inspect
 import json
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict, replace
 from typing import Any
 
-from spikescan.control import ControlExperiment, control_experiment_from, is_control
+from spikescan.control import ControlExperiment, PopulationActor, control_experiment_from, is_control
 from spikescan.control.environment import Environment
+from spikescan.control.run import build_agent
 from spikescan.errors import InputError
 from spikescan.training import Experiment, experiment_from
-from spikescan.training.build import build_dataset, settle
+from spikescan.training.build import (
+    build_dataset,
+    build_model,
+    build_optimiser,
+    build_schedule,
+    build_task,
+    settle,
+    shape_for,
+)
 
-__all__ = ["AnyExperiment", "differences", "read_any", "settled", "with_neuron", "with_time_shuffled"]
+__all__ = ["AnyExperiment", "differences", "read_any", "settled", "steps_shown", "with_neuron", "with_time_shuffled"]
 
 AnyExperiment = Experiment | ControlExperiment
 
@@ -24,16 +35,30 @@ def settled(recipe: AnyExperiment) -> tuple[AnyExperiment, int]:
 
     Of an actor's neurons these are the steps an observation is shown for; with memory, those of the sequences it is trained on.
 
+    Its network is built once, so that what is wrong with the recipe is said before all cells fail of it.
+
     Raises:
-        InputError: the data, the environment, or a package that they need is not there.
+        InputError: the recipe does not fit together, or its data, environment or a package that it needs is not there.
     """
     if isinstance(recipe, Experiment):
         dataset = build_dataset(recipe)
-        return settle(recipe, dataset), dataset.time_steps
-    Environment(recipe.environment).close()  # says what is missing before any cell fails of it
-    shown = recipe.actor.get("micro_steps", 5 if recipe.actor["name"] == "population" else 1)
+        recipe = settle(recipe, dataset)
+        build_optimiser(recipe, build_model(recipe, shape_for(dataset, build_task(recipe))))
+        build_schedule(recipe)
+        return recipe, dataset.time_steps
+    with closing(Environment(recipe.environment)) as environment:
+        build_agent(recipe, environment)
     carried = recipe.actor.get("memory", recipe.actor["name"] != "population")
-    return recipe, shown * (recipe.algorithm.get("sequence", 1) if carried else 1)
+    return recipe, steps_shown(recipe) * (recipe.algorithm.get("sequence", 1) if carried else 1)
+
+
+def steps_shown(experiment: ControlExperiment) -> int:
+    """The time steps of an actor's neurons for each observation."""
+    default = 1
+    if experiment.actor["name"] == "population":
+        default = inspect.signature(PopulationActor).parameters["micro_steps"].default
+    steps: int = experiment.actor.get("micro_steps", default)
+    return steps
 
 
 def with_neuron(recipe: AnyExperiment, neuron: dict[str, Any], seed: int) -> AnyExperiment:

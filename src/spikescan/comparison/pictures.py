@@ -79,13 +79,23 @@ def score_against(rows: Sequence[Row], quantity: str, axis: str, factor: float, 
                     fontsize=7,
                 )
             axes.set_title(f"{kind} spikes")
-            axes.set_xscale("log")
+            _log_scale(axes)
             axes.set_xlabel(axis)
             axes.margins(0.12)
             axes.grid()
             axes.set_axisbelow(True)
         panels[0].set_ylabel(_score_axis(rows))
         return figure
+
+
+def _log_scale(axes: "Axes") -> None:
+    """With plain numbers: the theme reads no formulas, which powers of ten would be."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _offset(row: Row) -> float:

@@ -10,7 +10,7 @@ from torch import nn
 
 from spikescan import control, training
 from spikescan.analysis.energy import Energy, measure_energy
-from spikescan.comparison.experiments import AnyExperiment
+from spikescan.comparison.experiments import AnyExperiment, steps_shown
 from spikescan.comparison.outcome import Measured
 from spikescan.control import ControlExperiment, ControlRun, ControlStep
 from spikescan.errors import InputError
@@ -80,7 +80,7 @@ def _measure(run: Run) -> Measured:
 def _measure_control(run: ControlRun) -> Measured:
     """The mean return of the actor that validation chose, over episodes that chose nothing."""
     tested = control.evaluate(run, episodes=_TEST_EPISODES)
-    shown = getattr(run.model, "micro_steps", 1)
+    shown = steps_shown(run.experiment)
     return Measured(
         score_name="return",
         higher_is_better=True,
