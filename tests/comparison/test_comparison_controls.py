@@ -1,10 +1,12 @@
 """The controls do what they say."""
 
+from dataclasses import replace
+
 import torch
 
 from spikescan.analysis import record
 from spikescan.comparison import Choice, plan
-from spikescan.data import Dataset, Split, shuffle_time
+from spikescan.data import Batch, Dataset, Split, shuffle_time
 from spikescan.firing import Membrane, firing_from, firing_to
 from spikescan.neurons import DSN
 from spikescan.training.build import build_dataset, build_model, build_task, shape_for
@@ -110,6 +112,9 @@ def test_orders_are_drawn_evenly():
 
 
 def test_encoding_and_augmentation_come_first():
-    mixed = shuffled(split_of(3, 10, encode=lambda x: x * 2.0, augment=lambda x: x.cumsum(1)))
+    def add_up(batch: Batch) -> Batch:
+        return replace(batch, inputs=batch.inputs.cumsum(0))
+
+    mixed = shuffled(split_of(3, 10, encode=lambda x: x * 2.0, augment=add_up))
     before = (split_of(3, 10).inputs * 2.0).cumsum(1).transpose(0, 1)
     assert torch.equal(mixed.batch(slice(0, 3)).inputs.sort(0).values, before)

@@ -1,17 +1,18 @@
 """Trials run once, resumed, refused, and failing."""
 
 import json
+import multiprocessing
 import time
 from dataclasses import replace
 
 import pytest
+import torch
 from safetensors.torch import load_file
-from torch import equal
 
 from spikescan.comparison import Choice, Folders, plan, read_outcomes, run_trials, still_to_do
 from spikescan.comparison import running as running_module
-from spikescan.comparison.running import Advanced, Finished, Started
-from spikescan.errors import CheckpointError, InputError
+from spikescan.comparison.running import Advanced, Finished, Lost, Started
+from spikescan.errors import CheckpointError, DataError, InputError
 from spikescan.training import EpochEnd, NonFiniteError, evaluate, launch_fabric, load_run, train
 from spikescan.training.metrics import read_metrics
 
@@ -101,7 +102,7 @@ def test_a_stopped_cell_goes_on_where_it_stood_with_the_same_bits(recipe, tmp_pa
     assert replace(one, **measured) == replace(other, **measured)
     name = "checkpoint/epoch-0002.safetensors"
     weights, others = load_file(straight.run(trial) / name), load_file(stopped.run(trial) / name)
-    assert all(equal(weights[key], others[key]) for key in weights)
+    assert all(torch.equal(weights[key], others[key]) for key in weights)
 
 
 def test_an_unfinished_run_of_another_experiment_is_named(recipe, tmp_path):
@@ -157,3 +158,25 @@ def test_processes_give_the_cells_of_one_process(recipe, tmp_path):
         if a.measured:
             assert a.measured.test_score == b.measured.test_score
             assert b.environment["threads"] == 1
+
+
+def test_data_that_is_gone_is_no_failure_of_a_neuron(recipe, tmp_path):
+    folders = folders_in(tmp_path)
+    gone = replace(recipe[0], data={**recipe[0].data, "path": str(tmp_path / "gone.npz")})
+    with pytest.raises(DataError, match=r"gone\.npz"):
+        list(run_trials(plan(gone, recipe[1], ONE), folders))
+    assert read_outcomes(folders.output) == []
+
+
+def test_a_fault_in_a_process_is_told_and_leaves_no_file(recipe, tmp_path, monkeypatch):
+    def fault(experiment, folder):
+        raise RuntimeError("a fault")
+        yield
+
+    monkeypatch.setattr(running_module, "train_and_measure", fault)
+    folders, (trial,) = folders_in(tmp_path), plan(*recipe, ONE)
+    here, there = multiprocessing.Pipe(duplex=False)
+    with here:
+        running_module._work(trial, folders, torch.get_num_threads(), there)
+        assert here.recv() == Lost(trial, "RuntimeError: a fault")
+    assert read_outcomes(folders.output) == []

@@ -72,7 +72,7 @@ CONTENDERS: dict[str, Contender] = {
     "masked_psn": Contender(
         "masked_psn",
         lambda scale: {"order": scale.time_steps},
-        "sees all of the past: its matrix has T x T parameters whatever the order",
+        "all of the past: its matrix is T x T whatever the order, and its initial weights would leave a short band silent",
     ),
     "sliding_psn": Contender(
         "sliding_psn",
