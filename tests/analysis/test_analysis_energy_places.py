@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from typing import ClassVar
 
 import pytest
 import torch
@@ -118,7 +119,7 @@ def test_spikes_stay_spikes_at_each_place_and_behind_it():
 class Counted:
     """A number that tells what is done with it."""
 
-    done: Counter[str] = Counter()
+    done: ClassVar[Counter[str]] = Counter()
 
     def __init__(self, value: float) -> None:
         self.value = value
