@@ -45,6 +45,9 @@ def test_a_run_by_commands(recipe, tmp_path, capsys, monkeypatch):
     assert main(["stream", folder]) == 0
     assert all(-1 <= float(line) <= 1 for line in capsys.readouterr().out.splitlines())
 
+    assert main(["train", "--resume", folder, "--epochs", "3"]) == 0
+    assert not (tmp_path / "run" / "evaluation-test.json").exists()  # of other weights
+
 
 def test_what_a_user_can_mend_is_one_line(recipe, tmp_path, capsys):
     run = tmp_path / "run"
