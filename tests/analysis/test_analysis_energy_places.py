@@ -11,7 +11,11 @@ from torch import nn
 from spikescan import backend
 from spikescan.analysis import Operations
 from spikescan.analysis.operations import walk_through
+from spikescan.control.actors import ann
+from spikescan.control.normaliser import RunningNorm
+from spikescan.control.population import PopulationActor
 from spikescan.data import Batch
+from spikescan.errors import InputError
 from spikescan.firing import Integer
 from spikescan.layers import EachPlace, RateReadout, Sequential, Standardised, Window
 from spikescan.neurons import IF, LIF
@@ -114,6 +118,20 @@ def test_spikes_stay_spikes_at_each_place_and_behind_it():
     layers = counted(Sequential({"fire": fire, "each": EachPlace(inner), "out": nn.Conv1d(6, 5, 1)}), x, LENGTHS)
     sent = int(fire(x, None, LENGTHS)[0].sum())
     assert layers["out"].operations == Operations(accumulates=5 * sent)
+
+
+def test_an_actor_is_counted_behind_its_normaliser_and_a_population_is_refused_by_name():
+    x, normaliser = numbers(3), RunningNorm(3)
+    for row in x[0].double():
+        normaliser.observe(row)
+    layers = counted(Sequential({"normaliser": normaliser, "actor": ann(3, 2, hidden=(5,))}), x, LENGTHS)
+    steps = int(LENGTHS.sum())
+    assert layers["normaliser"].operations == Operations(multiplications=3 * steps, additions=3 * steps)
+    synapses = [layer.operations for layer in layers.values() if layer.role == "synapses"]
+    assert sum(synapses, Operations()) == Operations(multiply_accumulates=25 * steps)
+    population = PopulationActor(3, 2, neuron=lambda channels: LIF(), hidden=(4,))
+    with pytest.raises(InputError, match=r"actor \(PopulationActor\) cannot be counted"):
+        counted(Sequential({"normaliser": normaliser, "actor": population}), x, None)
 
 
 class Counted:

@@ -59,7 +59,7 @@ def test_what_a_user_can_mend_is_one_line(recipe, tmp_path, capsys):
         (["train", str(recipe), "--run", str(run)], "holds a run already"),
         (["train", "--resume", str(run), "--seed", "4"], "seed is now 4"),
         (["eval", str(run), "--split", "train"], "--split test and validation"),
-        (["energy", str(run)], "is a run of a control task"),
+        (["energy", str(run)], "Count its actor on observations of your own: spikescan.analysis.measure_energy("),
     ):
         assert main(arguments) == 2
         error = capsys.readouterr().err

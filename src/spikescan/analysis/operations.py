@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from spikescan.analysis._watch import evaluating
+from spikescan.control.normaliser import RunningNorm
 from spikescan.data import Batch
 from spikescan.errors import InputError
 from spikescan.firing import Binary, Integer
@@ -461,6 +462,13 @@ class _Walk:
         self._both(self._layer(path, module, "other"), _normalising(module, y.shape[2:]) * self.steps)
         return _Signal(y)
 
+    def _running_norm(self, path: str, module: RunningNorm, signal: _Signal) -> _Signal:
+        """A fixed mean and deviation a channel; no weights stand before it, and those behind cannot hold its clip."""
+        self._pay(signal)
+        y = self._run(module, signal.values)
+        self._both(self._layer(path, module, "other"), Operations(multiplications=1, additions=1) * self._number(y))
+        return _Signal(y)
+
     # What all of these use
 
     def _layer(self, path: str, part: nn.Module, role: Role) -> LayerCount:
@@ -528,6 +536,7 @@ _HANDLERS: dict[type, Callable[[_Walk, str, Any, _Signal], _Signal]] = {
     DecayingSum: _Walk._decaying_sum,
     TokenSum: _Walk._token_sum,
     Scale: _Walk._scale,
+    RunningNorm: _Walk._running_norm,
     **dict.fromkeys(_STEADY, _Walk._steady),
     **dict.fromkeys(WEIGHTED, _Walk._linear),
     **dict.fromkeys(KEEPING, _Walk._keeping),
