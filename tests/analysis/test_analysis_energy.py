@@ -30,7 +30,9 @@ from spikescan.layers import (
     TokenSum,
 )
 from spikescan.models import Single
-from spikescan.neurons import DSN, IF, LIF
+from spikescan.neurons import DSN, IF, LIF, DenseDSN, InterChannelDSN, LowRankDSN
+from spikescan.neurons.dsn import squarings_and_powers
+from spikescan.ops.dynamic_decay.cpu import _squarings
 
 T, N = 6, 5
 LENGTHS = torch.tensor([T, 2, 5, 1, T])
@@ -319,9 +321,31 @@ def test_a_module_that_is_used_twice_is_counted_twice():
     assert energy.multiply_accumulates == 2 * 16 * T
 
 
-def test_a_decay_of_one_needs_no_power():
-    assert DSN(4, tau=1.0).cost().transcendentals == 1
-    assert DSN(4, tau=0.25).cost().transcendentals == 2
+GATES = {
+    "dsn": (DSN, 4),
+    "dense": (DenseDSN, 4),
+    "low rank": (lambda channels, tau: LowRankDSN(channels, rank=3, tau=tau), 6),
+    "inter-channel": (InterChannelDSN, 16),
+}
+
+
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize(
+    ("tau", "squarings", "powers"),
+    [(1.0, 0, 0), (0.5, 1, 0), (0.25, 2, 0), (1 / 16, 4, 0), (1 / 32, 0, 1), (2.0, 0, 1), (0.3, 0, 1)],
+)
+def test_a_power_of_two_takes_squarings(gate, tau, squarings, powers):
+    make, mixing = GATES[gate]
+    cost = make(4, tau=tau).cost()
+    assert (cost.multiplications, cost.additions) == (mixing + 1 + squarings, mixing + 2)
+    assert cost.transcendentals == 1 + powers
+
+
+def test_what_a_gate_costs_is_what_the_kernel_does():
+    for tau in (1.0, 0.5, 0.25, 0.125, 1 / 16, 1 / 32, 2.0, 0.3, 1 / 3):
+        squarings, powers = squarings_and_powers(tau)
+        done = _squarings(1.0 / tau)
+        assert (squarings, powers) == ((0, 1) if done is None else (len(done), 0)), tau
 
 
 class Odd(nn.Module):

@@ -45,6 +45,9 @@ def test_a_run_by_commands(recipe, tmp_path, capsys, monkeypatch):
     assert main(["stream", folder]) == 0
     assert all(-1 <= float(line) <= 1 for line in capsys.readouterr().out.splitlines())
 
+    assert main(["train", "--resume", folder, "--epochs", "3"]) == 0
+    assert not (tmp_path / "run" / "evaluation-test.json").exists()  # of other weights
+
 
 def test_what_a_user_can_mend_is_one_line(recipe, tmp_path, capsys):
     run = tmp_path / "run"
@@ -56,7 +59,7 @@ def test_what_a_user_can_mend_is_one_line(recipe, tmp_path, capsys):
         (["train", str(recipe), "--run", str(run)], "holds a run already"),
         (["train", "--resume", str(run), "--seed", "4"], "seed is now 4"),
         (["eval", str(run), "--split", "train"], "--split test and validation"),
-        (["energy", str(run)], "is a run of a control task"),
+        (["energy", str(run)], "Count its actor on observations of your own: spikescan.analysis.measure_energy("),
     ):
         assert main(arguments) == 2
         error = capsys.readouterr().err

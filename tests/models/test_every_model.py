@@ -17,6 +17,7 @@ T, B, INPUTS, OUTPUTS = 5, 8, 2, 4
 TINY = {
     "causal_transformer": ({"width": 16, "depth": 1, "heads": 2, "ratio": 2}, ()),
     "forecaster": ({"variables": 2, "width": 16, "depth": 2, "window": 2}, (2,)),
+    "forecaster linear": ({"variables": 2, "width": 16, "depth": 1, "linear": 3}, (2,)),
     "mlp": ({"width": 16, "depth": 2, "window": 2, "dropout": 0.1}, ()),
     "mlp membrane": ({"width": 16, "depth": 2, "residual": "membrane"}, ()),
     "sd_tcm": ({"width": 16, "depth": 1}, ()),
@@ -112,6 +113,7 @@ def test_padding_enters_no_batch_statistics(name):
 
 REFUSED = {
     "forecaster": r"standardised \(Standardised\) cannot be unrolled",
+    "forecaster linear": r"standardised \(Standardised\) cannot be unrolled",
     "causal_transformer": r"block0\.attention\.module\.attention \(SpikeAttention\) cannot be unrolled",
     "sd_tcm": r"block0\.channel\.module\.amplitude \(Scale\) cannot be unrolled",
     "spike_driven_transformer": r"block0\.attention\.module\.attention \(SpikeAttention\) cannot be unrolled",

@@ -95,6 +95,21 @@ def test_the_seed_decides(experiment, tmp_path):
     assert len({_mix(seed, epoch) for seed in range(20) for epoch in range(20)}) == 400
 
 
+def test_what_was_measured_is_gone_with_the_next_epoch_and_not_before(experiment, tmp_path):
+    run(experiment, tmp_path)
+    measured = [tmp_path / name for name in ("agreement.json", "energy.json", "energy.csv", "evaluation-test.json")]
+    for path in measured:
+        path.write_text("{}")
+    assert run(experiment, tmp_path, resume=True) == []  # no epoch is left
+    events = train(replace(experiment, epochs=4), tmp_path, resume=True)
+    next(events)
+    events.close()  # within an epoch, which is lost
+    assert all(path.exists() for path in measured)
+    run(replace(experiment, epochs=4), tmp_path, resume=True)
+    assert not any(path.exists() for path in measured)
+    assert load_run(tmp_path).metrics
+
+
 def test_a_finished_run_can_go_on_for_more_epochs_and_for_nothing_else(experiment, tmp_path):
     run(experiment, tmp_path)
     assert run(experiment, tmp_path, resume=True) == []

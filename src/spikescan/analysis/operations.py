@@ -7,13 +7,14 @@ docs/energy.md says what is counted and what is not.
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field, replace
 from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from spikescan.analysis._watch import evaluating
+from spikescan.control.normaliser import RunningNorm
 from spikescan.data import Batch
 from spikescan.errors import InputError
 from spikescan.firing import Binary, Integer
@@ -21,6 +22,7 @@ from spikescan.layers import (
     HYPR,
     S4D,
     DecayingSum,
+    EachPlace,
     LastReadout,
     LeakyReadout,
     MaxReadout,
@@ -31,8 +33,11 @@ from spikescan.layers import (
     Scale,
     Sequential,
     SpikeAttention,
+    Standardised,
     TokenSum,
+    Window,
 )
+from spikescan.layers.places import rows_from, rows_of
 from spikescan.layers.plain import AVERAGES, KEEPING, MAXIMA, NORMS, WEIGHTED, fan_out
 from spikescan.models.single import Single
 from spikescan.neurons.base import Cost, Neuron, Temporal
@@ -172,6 +177,15 @@ class _Signal:
         return self.spikes is not None and self.spikes is self.values
 
 
+def _moved(signal: _Signal, move: Callable[[Tensor], Tensor]) -> _Signal:
+    """The values in other places, and the spikes with them; weights before hold what they held only where channels stay."""
+    values = move(signal.values)
+    spikes = signal.spikes
+    if spikes is not None:
+        spikes = values if signal.plain else move(spikes)
+    return _Signal(values, spikes, signal.owed)
+
+
 class _Walk:
     """Goes through a model part by part, as the model does itself, and adds to the counts of each layer."""
 
@@ -180,6 +194,7 @@ class _Walk:
         self.fan_outs: dict[str, Tensor] = {}
         self.lengths: Tensor | None = None
         self.steps = 0
+        self.places = 1
 
     def through_model(self, model: Temporal, batch: Batch, spikes: bool) -> Tensor:
         """Counts one batch; returns the model's output."""
@@ -218,6 +233,40 @@ class _Walk:
             return _Signal(y, y)  # the spikes of both, one after the other
         self._pay(kept, branch)
         layer.operations += every_value
+        return _Signal(y)
+
+    def _each_place(self, path: str, part: EachPlace, signal: _Signal) -> _Signal:
+        """The module on every place, each a sample of its own."""
+        shape = signal.values.shape
+        outside = self.lengths, self.steps, self.places
+        places = shape[3:].numel()
+        if self.lengths is not None:
+            self.lengths = self.lengths.repeat_interleave(places)
+        self.steps, self.places = self.steps * places, self.places * places
+        signal = self.through(_join(path, "module"), part.module, _moved(signal, rows_of))
+        self.lengths, self.steps, self.places = outside
+        return _moved(signal, lambda values: rows_from(values, shape))
+
+    def _standardised(self, path: str, part: Standardised, signal: _Signal) -> _Signal:
+        """Sums of the past, mean and deviation a place; x relative to them, and y back.
+
+        How many values were seen is the same for all, and so are its reciprocals: they are not counted.
+        """
+        self._pay(signal)
+        x = signal.values
+        seen = part.relative(x, self.lengths)
+        inner = self.through(_join(path, "module"), part.module, _Signal(seen.values))
+        self._pay(inner)
+        y = part.undo(seen, inner.values, self.lengths)
+        channels, outputs, places = x.shape[2], y.shape[2], self.steps * x.shape[3:].numel()
+        layer = self._layer(path, part, "other")
+        each = Operations(  # the deviation from its reciprocal root takes one product, the variance two, the mean one
+            multiplications=2 * channels + outputs + 4,
+            additions=3 * channels + outputs + 2,
+            transcendentals=1,
+        )
+        self._both(layer, each * places)
+        layer.state_bytes += 2 * 4 * 2 * places
         return _Signal(y)
 
     def _attention(self, path: str, part: SpikeAttention, signal: _Signal) -> _Signal:
@@ -279,7 +328,7 @@ class _Walk:
         cost, steps = part.cost(), self._number(y)
         layer.operations += _per_step_of(cost) * steps
         layer.state_bytes += 2 * cost.state_bytes * steps
-        layer.neurons = y.shape[2:].numel()
+        layer.neurons = y.shape[2:].numel() * self.places
         layer.values += steps
         if not isinstance(part.firing, Binary | Integer):
             return _Signal(y)
@@ -312,6 +361,12 @@ class _Walk:
         layer.state_bytes += 2 * cost.state_bytes * self._number(y)
         return _Signal(y)
 
+    def _window(self, path: str, part: Window, signal: _Signal) -> _Signal:
+        """Moves values, spikes too."""
+        layer = self._layer(path, part, "other")
+        layer.state_bytes += 2 * 4 * (part.size - 1) * self._number(signal.values)
+        return _moved(signal, lambda values: part(values, None, self.lengths)[0])
+
     # Modules without time
 
     def _linear(self, path: str, module: nn.Module, signal: _Signal) -> _Signal:
@@ -338,12 +393,9 @@ class _Walk:
         layer.operations += Operations(accumulates=float((arrived * weights).sum()))
 
     def _keeping(self, path: str, module: nn.Module, signal: _Signal) -> _Signal:
-        y = self._run(module, signal.values)
-        spikes = signal.spikes
-        if spikes is not None:
-            spikes = y if signal.plain else self._run(module, spikes)
         same = isinstance(module, nn.Identity | nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d)
-        return _Signal(y, spikes, signal.owed, weighted=signal.weighted and same)
+        moved = _moved(signal, lambda values: self._run(module, values))
+        return replace(moved, weighted=signal.weighted and same)
 
     def _maximum(self, path: str, module: nn.Module, signal: _Signal) -> _Signal:
         y = self._run(module, signal.values)
@@ -410,6 +462,13 @@ class _Walk:
         self._both(self._layer(path, module, "other"), _normalising(module, y.shape[2:]) * self.steps)
         return _Signal(y)
 
+    def _running_norm(self, path: str, module: RunningNorm, signal: _Signal) -> _Signal:
+        """A fixed mean and deviation a channel; no weights stand before it, and those behind cannot hold its clip."""
+        self._pay(signal)
+        y = self._run(module, signal.values)
+        self._both(self._layer(path, module, "other"), Operations(multiplications=1, additions=1) * self._number(y))
+        return _Signal(y)
+
     # What all of these use
 
     def _layer(self, path: str, part: nn.Module, role: Role) -> LayerCount:
@@ -466,6 +525,9 @@ _HANDLERS: dict[type, Callable[[_Walk, str, Any, _Signal], _Signal]] = {
     Sequential: _Walk._sequential,
     nn.Sequential: _Walk._sequential,
     Residual: _Walk._residual,
+    EachPlace: _Walk._each_place,
+    Standardised: _Walk._standardised,
+    Window: _Walk._window,
     PerStep: _Walk._per_step,
     Recurrent: _Walk._recurrent,
     HYPR: _Walk._hypr,
@@ -474,6 +536,7 @@ _HANDLERS: dict[type, Callable[[_Walk, str, Any, _Signal], _Signal]] = {
     DecayingSum: _Walk._decaying_sum,
     TokenSum: _Walk._token_sum,
     Scale: _Walk._scale,
+    RunningNorm: _Walk._running_norm,
     **dict.fromkeys(_STEADY, _Walk._steady),
     **dict.fromkeys(WEIGHTED, _Walk._linear),
     **dict.fromkeys(KEEPING, _Walk._keeping),

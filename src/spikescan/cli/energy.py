@@ -1,6 +1,7 @@
 """spikescan energy"""
 
 import json
+from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
@@ -8,8 +9,11 @@ from rich.console import Console
 from spikescan.analysis.energy import CONSTANTS, Energy, LayerEnergy, find_constants, measure_energy
 from spikescan.cli.parsing import command_parser, parse
 from spikescan.cli.text import amount, columns
+from spikescan.control import is_control
+from spikescan.errors import InputError
 from spikescan.files import write_text
 from spikescan.training import load_run
+from spikescan.training.run import read_config
 
 __all__ = ["run", "show_energy"]
 
@@ -27,6 +31,12 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--last", type=bool, default=False, help="weights of the last epoch, not of the best one")
     given = parse(parser, arguments)
     constants = find_constants(given["constants"])
+    if is_control(read_config(Path(given["run"]))):
+        raise InputError(
+            f"energy: {given['run']} is a run of a control task, and no dataset gives it samples. "
+            f"Count its actor on observations of your own: spikescan.analysis.measure_energy(spikescan.control.load_run({given['run']!r}).model, "
+            f"Split(observations [N, T, C], torch.zeros(N))). Of actors, population and gru cannot be counted."
+        )
     loaded = load_run(given["run"], last=given["last"])
     energy = measure_energy(
         loaded.model,

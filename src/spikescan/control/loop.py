@@ -22,7 +22,7 @@ from spikescan.training import EpochEnd
 from spikescan.training.checkpoint import Index, load_training_state, load_weights, read_index, save_checkpoint
 from spikescan.training.measure import NeuronMeter, measure
 from spikescan.training.metrics import read_metrics, write_metrics
-from spikescan.training.run import check_new_folder, start_folder
+from spikescan.training.run import check_new_folder, discard_measurements, start_folder
 
 __all__ = ["train"]
 
@@ -70,6 +70,7 @@ def train(experiment: ControlExperiment, folder: Path, *, resume: bool = False) 
             index = _advance(index, experiment.epoch_steps, found.mean_return)
             rows.append(_row(index, trained, found))
             write_metrics(folder / "metrics.csv", rows)
+            discard_measurements(folder)
             state = {"optimiser": learner.state(), "replay": replay.state()}
             save_checkpoint(folder / "checkpoint", agent, state, index)
             yield EpochEnd(index.epoch, rows[-1], is_best=index.best_epoch == index.epoch)

@@ -12,7 +12,17 @@ from spikescan.layers.sequential import describe
 from spikescan.neurons.base import State, Temporal, at_rest, check_carried, map_state
 from spikescan.neurons.padding import at_last_valid, zero_padding
 
-__all__ = ["EachPlace", "Standardised", "StandardisedState"]
+__all__ = ["EachPlace", "Relative", "Standardised", "StandardisedState", "rows_from", "rows_of"]
+
+
+def rows_of(x: Tensor) -> Tensor:
+    """Each place as a sample of its own: ``[T, B, C, *]`` to ``[T, B * places, C]``."""
+    return x.movedim(2, -1).reshape(len(x), math.prod((x.shape[1], *x.shape[3:])), x.shape[2])
+
+
+def rows_from(y: Tensor, shape: torch.Size) -> Tensor:
+    """Undoes `rows_of` to y ``[T, B * places, K]``, for an x of this shape: ``[T, B, K, *]``."""
+    return y.reshape(len(y), shape[1], *shape[3:], y.shape[2]).movedim(-1, 2)
 
 
 class EachPlace(Temporal):
@@ -34,7 +44,7 @@ class EachPlace(Temporal):
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """See `Temporal.forward`."""
-        time_steps, batch, channels, *space = x.shape
+        batch, space = x.shape[1], x.shape[3:]
         rows = [batch, *space]
         count = math.prod(rows)
 
@@ -47,10 +57,9 @@ class EachPlace(Temporal):
             return tensor.reshape(count, *tensor.shape[len(rows) :])
 
         before = None if state is None else map_state(together, state)
-        each = None if lengths is None else lengths.repeat_interleave(count // max(batch, 1))
-        y, after = self.module(x.movedim(2, -1).reshape(time_steps, count, channels), before, each)
-        y = y.reshape(time_steps, *rows, y.shape[2]).movedim(-1, 2)
-        return y, map_state(lambda tensor: tensor.reshape(*rows, *tensor.shape[1:]), after)
+        each = None if lengths is None else lengths.repeat_interleave(space.numel())
+        y, after = self.module(rows_of(x), before, each)
+        return rows_from(y, x.shape), map_state(lambda tensor: tensor.reshape(*rows, *tensor.shape[1:]), after)
 
     def initial_state(self, x_t: Tensor) -> State:
         """That of the module, at each place."""
@@ -69,6 +78,21 @@ class StandardisedState(NamedTuple):
     squares: Tensor
     """The sum of their squares: ``[B, 1, *]``."""
     module: State
+
+
+class Relative(NamedTuple):
+    """A series, and what it was made relative to."""
+
+    values: Tensor
+    """(x - mean) / deviation: ``[T, B, C, *]``."""
+    mean: Tensor
+    """``[T, B, 1, *]``"""
+    deviation: Tensor
+    """``[T, B, 1, *]``"""
+    total: Tensor
+    """The sum of the inputs up to each step: ``[T, B, 1, *]``."""
+    squares: Tensor
+    """The sum of their squares: ``[T, B, 1, *]``."""
 
 
 class Standardised(Temporal):
@@ -97,6 +121,22 @@ class Standardised(Temporal):
     ) -> tuple[Tensor, StandardisedState]:
         """See `Temporal.forward`."""
         steps, total, squares, before = self._started(x, state)
+        seen = self._relative(x, steps, total, squares, lengths)
+        y, after = self.module(seen.values, before, lengths)
+        taken = len(x) if lengths is None else lengths
+        last = at_last_valid(seen.total, total, lengths), at_last_valid(seen.squares, squares, lengths)
+        return self.undo(seen, y, lengths), StandardisedState(steps + taken, *last, after)
+
+    def relative(self, x: Tensor, lengths: Tensor | None = None) -> Relative:
+        """What the module is shown of an input from its first step on, and what it is relative to."""
+        return self._relative(x, *self._started(x, None)[:3], lengths)
+
+    def undo(self, seen: Relative, y: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The output, of the output y of the module."""
+        return zero_padding(seen.mean + seen.deviation * y, lengths)
+
+    @staticmethod
+    def _relative(x: Tensor, steps: Tensor, total: Tensor, squares: Tensor, lengths: Tensor | None) -> Relative:
         dtype, x = x.dtype, zero_padding(x, lengths).to(total.dtype)
         one = x.new_ones(())
         totals, _ = ops.linear_recurrence(one, x.sum(2, keepdim=True), total)
@@ -106,10 +146,7 @@ class Standardised(Temporal):
         mean = totals / count
         # Rounding may leave less than nothing of the difference.
         deviation = ((1.0 + (all_squares - totals * mean).clamp(min=0.0)) / (count + 1.0)).sqrt()
-        y, after = self.module(((x - mean) / deviation).to(dtype), before, lengths)
-        taken = len(x) if lengths is None else lengths
-        last = at_last_valid(totals, total, lengths), at_last_valid(all_squares, squares, lengths)
-        return zero_padding(mean + deviation * y, lengths), StandardisedState(steps + taken, *last, after)
+        return Relative(((x - mean) / deviation).to(dtype), mean, deviation, totals, all_squares)
 
     def _started(self, x: Tensor, state: StandardisedState | None) -> tuple[Tensor, Tensor, Tensor, State | None]:
         """The state to go on from; the module starts by itself."""

@@ -115,13 +115,19 @@ class DSN(Neuron):
         return {"membrane": states, "decay": log_decay.exp()}
 
     def cost(self) -> Cost:
-        """The gate's taps, then H = x + decay (H - x); a sigmoid and, but for tau = 1, a power."""
-        k = self.kernel_size
-        return Cost(k + 1, k + 2, transcendentals=1 + (self.tau != 1.0), state_bytes=4 * k)
+        """The gate's taps, its sigmoid to the power 1 / tau, then H = x + decay (H - x)."""
+        k, (squarings, powers) = self.kernel_size, squarings_and_powers(self.tau)
+        return Cost(k + 1 + squarings, k + 2, transcendentals=1 + powers, state_bytes=4 * k)
 
     def extra_repr(self) -> str:
         """Shown by `print`."""
         return f"{self.channels}, kernel_size={self.kernel_size}, tau={self.tau}, firing={self.firing}"
+
+
+def squarings_and_powers(tau: float) -> tuple[int, int]:
+    """Of a gate to the power 1 / tau: n multiplications where that is 2^n, up to 16, as the kernels do it; else a power."""
+    mantissa, exponent = math.frexp(1.0 / tau)
+    return (exponent - 1, 0) if mantissa == 0.5 and 1 <= exponent <= 5 else (0, 1)
 
 
 def initial_bias(owner: str, initial_decay: float | Sequence[float], tau: float, channels: int) -> Tensor:

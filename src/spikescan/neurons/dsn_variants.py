@@ -13,7 +13,7 @@ from spikescan import ops
 from spikescan.errors import InputError
 from spikescan.firing import Firing, Integer
 from spikescan.neurons.base import Cost, Neuron, at_rest, check_carried, check_channels, no_weight_decay
-from spikescan.neurons.dsn import DSNState, initial_bias
+from spikescan.neurons.dsn import DSNState, initial_bias, squarings_and_powers
 from spikescan.neurons.padding import at_last_valid, zero_padding
 from spikescan.ops._checks import check_floating, check_lengths, compute_dtype
 
@@ -173,9 +173,9 @@ class _MixingDSN(Neuron):
         return {"membrane": states, "decay": decay}
 
     def cost(self) -> Cost:
-        """The gate's row of the mixing and its bias, then H = x + decay (H - x); a sigmoid and, but for tau = 1, a power."""
-        mixing = self.mixing_per_neuron
-        return Cost(mixing + 1, mixing + 2, transcendentals=1 + (self.tau != 1.0), state_bytes=4 * self.kernel_size)
+        """The gate's row of the mixing and its bias, its sigmoid to the power 1 / tau, then H = x + decay (H - x)."""
+        mixing, (squarings, powers) = self.mixing_per_neuron, squarings_and_powers(self.tau)
+        return Cost(mixing + 1 + squarings, mixing + 2, transcendentals=1 + powers, state_bytes=4 * self.kernel_size)
 
 
 class DenseDSN(_MixingDSN):

@@ -26,7 +26,7 @@ from spikescan.training.evaluation import Evaluation, evaluate
 from spikescan.training.events import EpochEnd, Event
 from spikescan.training.inputs import write_step_input
 from spikescan.training.metrics import read_metrics, write_metrics, write_tensorboard
-from spikescan.training.run import check_new_folder, check_same_experiment, start_folder
+from spikescan.training.run import check_new_folder, check_same_experiment, discard_measurements, start_folder
 from spikescan.training.statistics import refresh_statistics
 
 __all__ = ["launch_fabric", "train"]
@@ -97,6 +97,7 @@ def train(experiment: Experiment, folder: Path, *, resume: bool = False) -> Iter
         rows.append(_row(index, task, trained, validated))
         if fabric.is_global_zero:
             write_metrics(folder / "metrics.csv", rows)
+            discard_measurements(folder)
             state = {"optimiser": optimiser.state_dict(), "precision": fabric.strategy.precision.state_dict()}
             save_checkpoint(folder / "checkpoint", network, state, index)
             if experiment.tensorboard:

@@ -29,6 +29,7 @@ __all__ = [
     "check_new_folder",
     "check_same_experiment",
     "check_unchanged",
+    "discard_measurements",
     "load_run",
     "read_config",
     "read_experiment",
@@ -147,6 +148,17 @@ def start_folder(folder: Path, experiment: Any, scaling: Scaling | None = None) 
         values = {"mean": scaling.mean.tolist(), "deviation": scaling.deviation.tolist()}
         write_text(folder / "scaling.json", json.dumps(values) + "\n")
     write_text(folder / "config.yaml", to_yaml(experiment))
+
+
+_MEASURED = ("agreement.json", "energy.json", "energy.csv", "evaluation-*.json")
+"""What `spikescan check`, `energy` and `eval` leave in a run folder, and reports take from there."""
+
+
+def discard_measurements(folder: Path) -> None:
+    """Delete what was measured on the weights so far: with an epoch more, those of a run are others."""
+    for pattern in _MEASURED:
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def _read_scaling(folder: Path) -> Scaling | None:
