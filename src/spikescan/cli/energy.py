@@ -34,7 +34,8 @@ def run(arguments: list[str]) -> int:
     if is_control(read_config(Path(given["run"]))):
         raise InputError(
             f"energy: {given['run']} is a run of a control task, and no dataset gives it samples. "
-            f"Count its actor on observations of your own: spikescan.analysis.measure_energy(spikescan.control.load_run({given['run']!r}).model, "
+            f"Count its actor on observations of your own: "
+            f"spikescan.analysis.measure_energy(spikescan.control.load_run({given['run']!r}).model, "
             f"Split(observations [N, T, C], torch.zeros(N))). Of actors, population and gru cannot be counted."
         )
     loaded = load_run(given["run"], last=given["last"])
