@@ -16,6 +16,7 @@ the sweep's. Ratios are of medians within one run. Rows whose shape begins with 
 """
 
 import argparse
+import csv
 import itertools
 import statistics
 from collections.abc import Callable
@@ -186,16 +187,21 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="the CSV file to write")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--only-hard", action="store_true", help="measure the hard reset, and keep the file's other rows"
+    )
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     spikescan.retain_freed_memory()  # for all contenders alike: fresh pages would cost more than their arithmetic
     rows: list[dict[str, Any]] = []
-    time_shape((2, 1, 32), 1)  # loads the kernels
-    timed = itertools.chain((time_shape(shape, given.rounds) for shape in SHAPES), [hard_resets(given.rounds)])
-    for row in itertools.chain.from_iterable(timed):
+    if given.only_hard:
+        with given.output.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if not row["shape"].startswith("hard")]
+    soft = () if given.only_hard else (time_shape(shape, given.rounds) for shape in SHAPES)
+    for row in itertools.chain.from_iterable(itertools.chain(soft, [hard_resets(given.rounds)])):
         print(*(row.get(name, "") for name in COLUMNS[:-1]), flush=True)
         rows.append(row)
-    for row in ties():
+    for row in () if given.only_hard else ties():
         print(row["shape"], row["contender"], row["spikes_differ"], row["neuron_steps"], flush=True)
         rows.append(row)
     write_rows(given.output, COLUMNS, rows)
