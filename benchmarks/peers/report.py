@@ -75,6 +75,10 @@ _REASONS: list[tuple[Callable[[Row], bool], str]] = [
         lambda row: row.kind == "start" and row.contender in _PYTORCH,
         "nothing is compiled there",
     ),
+    (
+        lambda row: row.kind == "start",
+        "one program is compiled there; here each kernel by itself, once a machine: the second process finds them on disk",
+    ),
 ]
 
 
