@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from spikescan import control, training
-from spikescan.control import ControlExperiment, ControlRun, is_control
+from spikescan.control import AnyExperiment, ControlExperiment, ControlRun, is_control
 from spikescan.recipes import find_recipe
 from spikescan.training import Experiment, Run, experiment_from
 from spikescan.training.config import merge, read_yaml
 from spikescan.training.run import read_config
 
 __all__ = ["AnyExperiment", "load_any_run", "load_recipe", "read_any_experiment", "recipe_kind", "run_kind"]
-
-AnyExperiment = Experiment | ControlExperiment
 
 
 def load_any_run(folder: str, *, last: bool = False) -> Run | ControlRun:

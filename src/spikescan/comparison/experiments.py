@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import asdict, replace
 from typing import Any
 
-from spikescan.control import ControlExperiment, PopulationActor, control_experiment_from, is_control
+from spikescan.control import AnyExperiment, ControlExperiment, PopulationActor, control_experiment_from, is_control
 from spikescan.control.environment import Environment
 from spikescan.control.run import build_agent
 from spikescan.errors import InputError
@@ -23,8 +23,6 @@ from spikescan.training.build import (
 )
 
 __all__ = ["AnyExperiment", "differences", "read_any", "settled", "steps_shown", "with_neuron", "with_time_shuffled"]
-
-AnyExperiment = Experiment | ControlExperiment
 
 # What decides where and how an experiment is run, not what comes out of it.
 _WHERE = ("accelerator", "devices", "num_nodes", "strategy", "tensorboard", "check_inputs")

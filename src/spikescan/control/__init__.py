@@ -5,7 +5,7 @@ Needs ``pip install 'spikescan[train,control]'``.
 
 from spikescan.control.agreement import ActionAgreement, action_agreement
 from spikescan.control.events import ControlStep
-from spikescan.control.experiment import ControlExperiment, control_experiment_from, is_control
+from spikescan.control.experiment import AnyExperiment, ControlExperiment, control_experiment_from, is_control
 from spikescan.control.loop import train
 from spikescan.control.play import Evaluation, evaluate
 from spikescan.control.population import PopulationActor
@@ -13,6 +13,7 @@ from spikescan.control.run import ControlRun, load_run
 
 __all__ = [
     "ActionAgreement",
+    "AnyExperiment",
     "ControlExperiment",
     "ControlRun",
     "ControlStep",

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spikescan.errors import InputError
-from spikescan.training.config import experiment_from
+from spikescan.training.config import Experiment, experiment_from
 
-__all__ = ["ControlExperiment", "control_experiment_from", "is_control"]
+__all__ = ["AnyExperiment", "ControlExperiment", "control_experiment_from", "is_control"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,10 @@ class ControlExperiment:
                 raise InputError(f"{name} is {getattr(self, name)}, expected at least 1.")
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}, expected at least 0.")
+
+
+AnyExperiment = Experiment | ControlExperiment
+"""Of every kind: supervised, on a dataset, and of control, in an environment."""
 
 
 def control_experiment_from(values: Mapping[str, Any], source: str = "The experiment") -> ControlExperiment:
