@@ -1,4 +1,6 @@
+import copy
 import os
+import pickle
 import stat
 
 import pytest
@@ -6,8 +8,11 @@ import torch
 from torch import nn
 
 from spikescan.errors import CheckpointError, InputError
-from spikescan.layers import LeakyReadout, MaxReadout, RateReadout, Sequential
+from spikescan.layers import LeakyReadout, MaxReadout, RateReadout, Residual, Scale, Sequential
+from spikescan.models import mlp
+from spikescan.neurons import DSN, LIF, ParametricLIF, SlidingPSN, StaticDSN
 from spikescan.neurons.base import Temporal
+from spikescan.ops import backend
 from spikescan.streaming import stream
 
 
@@ -235,3 +240,149 @@ def test_the_state_of_another_model_is_named(saved, other, message):
 def test_several_streams_do_not_fit_into_one(model, saved):
     with pytest.raises(CheckpointError, match=r"holds 3 streams; load it into stream\(model, batch=3\)"):
         stream(model).load(saved)
+
+
+# --- the compiled step -----------------------------------------------------------------------------------------------
+
+
+COMPILED = {
+    "DSN": lambda: DSN(3),
+    "LIF": lambda: LIF(),
+    "ParametricLIF": lambda: ParametricLIF(),
+    "SlidingPSN": lambda: SlidingPSN(3),
+    "mlp": lambda: mlp(3, 2, neuron=DSN, width=5, norm="batch", window=2, dropout=0.5),
+    "mlp, membrane": lambda: mlp(3, 2, neuron=DSN, width=5, residual="membrane", norm="rms", readout="leaky"),
+    "modules": lambda: Sequential(nn.Sequential(nn.Linear(3, 4), nn.Identity(), Scale(4)), DSN(4), MaxReadout()),
+    "shortcut": lambda: Residual(Sequential(nn.Linear(3, 4), DSN(4)), nn.Linear(3, 4)),
+    "space": lambda: Sequential(nn.Unflatten(1, (3, 1, 1)), nn.BatchNorm2d(3), DSN(3), nn.Flatten(), nn.Linear(3, 2)),
+}
+
+
+def built(name):
+    torch.manual_seed(0)
+    module = COMPILED[name]()
+    with torch.no_grad():
+        for tensor in [*module.parameters(), *module.buffers()]:
+            if tensor.is_floating_point():
+                tensor += 0.2 * torch.rand_like(tensor)
+    return module.double().eval()
+
+
+@pytest.mark.parametrize("name", [name for name in COMPILED if name != "space"])
+@pytest.mark.parametrize("batch", [None, 2])
+def test_known_parts_are_compiled(name, batch, x):
+    module = built(name)
+    live = stream(module, batch)
+    inputs = x[:, 0] if batch is None else x[:, :2]
+    y = torch.stack([live.push(x_t) for x_t in inputs])
+    assert live.not_compiled is None
+    torch.testing.assert_close(y, module(x[:, :2])[0][:, 0] if batch is None else module(x[:, :2])[0])
+    assert not y.requires_grad
+
+
+@pytest.mark.parametrize(
+    ("make", "batch", "reason"),
+    [
+        (lambda: built("space"), 2, "0.module is a Unflatten"),
+        (lambda: Sequential(nn.Linear(3, 4), StaticDSN(4)).double().eval(), 2, "1 is a StaticDSN"),
+        (lambda: a_model(), 17, "17 streams, not 1 to 16"),
+    ],
+    ids=["module", "neuron", "many"],
+)
+def test_others_run_part_by_part_and_say_why(make, batch, reason):
+    module = make()
+    x = torch.randn(4, batch, 3, dtype=torch.float64)
+    live = stream(module, batch)
+    torch.testing.assert_close(torch.stack([live.push(x_t) for x_t in x]), module(x)[0])
+    assert reason in live.not_compiled
+
+
+def test_a_backend_that_is_asked_for_is_used(model, x):
+    live = stream(model, batch=3)
+    with backend("reference"):
+        live.push(x[0])
+    assert "reference" in live.not_compiled
+
+
+def test_hooks_are_called(model, x):
+    seen = []
+    model[0].module.register_forward_hook(lambda *call: seen.append(call))
+    live = stream(model, batch=3)
+    live.push(x[0])
+    assert len(seen) == 1
+    assert "hooks" in live.not_compiled
+
+
+@pytest.mark.parametrize("change", ["in place", "state dict", "moved"])
+@pytest.mark.parametrize("name", ["ParametricLIF", "mlp", "SlidingPSN"])
+def test_changed_weights_are_seen(name, change, x):
+    """Derived numbers too, such as the table of a decay or the folded statistics of a batch norm; the state is kept."""
+    module = built(name)
+    live = stream(module, batch=3)
+    y = [live.push(x_t) for x_t in x[:4]]
+    _, state = module(x[:4])
+    changed = {key: value * 0.5 for key, value in module.state_dict().items()}
+    with torch.no_grad():
+        if change == "in place":
+            for key, value in [*module.named_parameters(), *module.named_buffers()]:
+                value.copy_(changed[key])
+        elif change == "state dict":
+            module.load_state_dict(changed)
+        else:
+            for parameter in module.parameters():
+                parameter.data = parameter.data * 0.5
+    y = torch.stack([live.push(x_t) for x_t in x[4:]])
+    torch.testing.assert_close(y, module(x[4:], state)[0])
+    assert live.not_compiled is None
+
+
+def test_streams_come_and_go_in_the_middle_of_a_compiled_run(x):
+    module = built("mlp")
+    live = stream(module, batch=1)
+    live.push(x[0, :1])
+    live.add(2)
+    live.push(x[1])
+    live.reset(1)
+    live.push(x[2])
+    live.remove(0)
+    y = live.push(x[3, 1:])
+    alone = [module(x[2:4, 1:2])[0][-1], module(x[1:4, 2:3])[0][-1]]
+    torch.testing.assert_close(y, torch.cat(alone))
+    assert live.not_compiled is None
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda live: pickle.loads(pickle.dumps(live))])
+def test_a_copy_goes_its_own_way(copied, x):
+    live = stream(built("mlp"), batch=3)
+    live.push(x[0])
+    other = copied(live)
+    y = [live.push(x[1]), live.push(x[2])]
+    assert torch.equal(other.push(x[1]), y[0])
+    assert torch.equal(other.push(x[2]), y[1])
+
+
+def test_inference_mode_may_begin_and_end(x):
+    module = built("mlp")
+    live = stream(module, batch=3)
+    with torch.inference_mode():
+        y = [live.push(x[0])]
+    y.append(live.push(x[1]))
+    with torch.inference_mode():
+        y.append(live.push(x[2]))
+    torch.testing.assert_close(torch.stack(y), module(x[:3])[0])
+
+
+def test_an_output_stays_as_it_was(x):
+    live = stream(built("DSN"), batch=3)
+    y = live.push(x[0])
+    kept = y.clone()
+    live.push(x[1])
+    assert torch.equal(y, kept)
+
+
+def test_input_of_another_kind_is_refused_by_the_model_in_its_own_words(x):
+    live = stream(built("DSN"), batch=3)
+    live.push(x[0])
+    with pytest.raises(InputError, match="DSN"):
+        live.push(x[1, :, :2])
+    assert live.push(x[1]).shape == (3, 3)

@@ -9,7 +9,7 @@ from spikescan.analysis import Agreement, measure_agreement, measure_latency, re
 from spikescan.errors import InputError
 from spikescan.firing import Binary
 from spikescan.layers import RateReadout, Sequential
-from spikescan.neurons import DSN, LIF, MPEPSN, PSN, MaskedPSN, SlidingPSN
+from spikescan.neurons import DSN, LIF, MPEPSN, PSN, MaskedPSN, SlidingPSN, StaticDSN
 from spikescan.neurons.base import State, Temporal
 
 T, B = 40, 5
@@ -59,7 +59,12 @@ def test_a_correct_model_agrees(make, x, lengths, with_lengths):
     given = lengths if with_lengths else None
     agreement = measure_agreement(network(make(), make()).double(), x.double(), chunk_sizes=(7, 100), lengths=given)
     assert agreement.holds
-    assert [way.chunk_size for way in agreement.ways] == [7, 100, None]
+    assert [way.name for way in agreement.ways] == [
+        "in chunks of 7",
+        "in chunks of 100",
+        "step by step",
+        "as a stream, compiled",
+    ]
     steps = int(lengths.sum()) if with_lengths else T * B
     for way in agreement.ways:
         assert way.predictions.differing == 0
@@ -181,3 +186,11 @@ def test_latency_is_of_this_batch(x):
     assert model.training
     with pytest.raises(InputError, match="repeats is 0"):
         measure_latency(model, x, repeats=0)
+
+
+def test_a_model_that_is_not_compiled_is_checked_without_a_stream():
+    model = Sequential(nn.Linear(3, 4), StaticDSN(4)).eval()
+    agreement = measure_agreement(model, torch.randn(5, 2, 3))
+    assert [way.name for way in agreement.ways] == ["in chunks of 16", "in chunks of 100", "step by step"]
+    assert "part by part: 1 is a StaticDSN" in agreement.summary()
+    assert Agreement.from_dict(agreement.to_dict()) == agreement

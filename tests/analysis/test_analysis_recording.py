@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from spikescan.analysis import measure_firing, record, record_chunks, record_steps
+from spikescan.analysis.recording import record_compiled
 from spikescan.errors import InputError
 from spikescan.firing import Binary
 from spikescan.layers import RateReadout, Residual, Sequential
@@ -178,3 +179,19 @@ def tensors(state) -> list[torch.Tensor]:
 
 def assert_unwrapped(model: nn.Module) -> None:
     assert not any({"forward", "step"} & set(vars(module)) for module in model.modules())
+
+
+@pytest.mark.parametrize("lengths", [None, torch.tensor([7, 0, 3, 1] * 5)])
+def test_a_compiled_recording_is_that_of_single_steps(lengths):
+    """Of more samples than one compiled step takes, and of a neuron that the model uses twice."""
+    torch.manual_seed(0)
+    neuron = DSN(4)
+    model = Sequential(nn.Linear(3, 4), neuron, nn.Linear(4, 4), neuron, RateReadout()).double().eval()
+    x = torch.randn(7, 20, 3, dtype=torch.float64)
+    compiled, stepped = record_compiled(model, x, lengths), record_steps(model, x, lengths=lengths)
+    assert list(compiled.layers) == list(stepped.layers)
+    for name, layer in compiled.layers.items():
+        assert torch.equal(layer.spikes, stepped.layers[name].spikes)
+        assert layer.neuron is neuron
+    torch.testing.assert_close(compiled.output, stepped.output)
+    torch.testing.assert_close(compiled.state, stepped.state)

@@ -19,6 +19,7 @@ from law_cases import (
 )
 
 from spikescan.errors import InputError
+from spikescan.streaming import stream
 
 
 def by_name(cases):
@@ -47,6 +48,16 @@ def test_gradients_flow_through_the_carried_state(case, data):
     pieces = gradients(module, x, cuts)
     for name, gradient in whole.items():
         assert_same(pieces[name], gradient, exact=False, what=f"gradient of {name}")
+
+
+@by_name(STREAMABLE)
+def test_a_stream_equals_one_pass(case):
+    x = case.input(9)
+    module = case.module(x)
+    live = stream(module, batch=x.shape[1])
+    with torch.no_grad():
+        y, _ = module(x)
+    assert_same(torch.stack([live.push(x_t) for x_t in x]), y, exact=case.exact, what="output")
 
 
 @by_name(flagged("causal", True))

@@ -1,6 +1,7 @@
 """Whether a model gives the same spikes in parallel, in chunks and step by step: measured, not assumed."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -10,13 +11,16 @@ from torch import Tensor
 
 from spikescan.analysis._batches import batches
 from spikescan.analysis._neurons import thresholds
-from spikescan.analysis.recording import Recording, record, record_chunks, record_steps
+from spikescan.analysis.recording import Recording, record, record_chunks, record_compiled, record_steps
 from spikescan.data import Split
 from spikescan.errors import InputError
 from spikescan.layers import final_step
 from spikescan.neurons.base import Temporal
+from spikescan.streaming.compiled import NotCompiledError
 
 __all__ = ["Agreement", "Count", "WayAgreement", "measure_agreement", "measure_split_agreement"]
+
+_STREAM = "as a stream, compiled"
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,8 @@ class Count:
 class WayAgreement:
     """One way to run the model, held against the parallel run of the same samples."""
 
-    chunk_size: int | None
-    """Steps in a chunk; None for one step after the other through `step`."""
+    name: str
+    """The way in words."""
     predictions: Count
     """Largest channel of the output after the last valid step."""
     layers: Mapping[str, Count]
@@ -50,11 +54,6 @@ class WayAgreement:
 
     Rounding explains margins near 1e-6; anything larger is a fault. None: nothing differs, or no membrane to look at.
     """
-
-    @property
-    def name(self) -> str:
-        """The way in words."""
-        return "step by step" if self.chunk_size is None else f"in chunks of {self.chunk_size:,}"
 
     @property
     def spikes(self) -> Count:
@@ -73,6 +72,8 @@ class Agreement:
     """Of the input, such as ``"float32"``."""
     device: str
     ways: Sequence[WayAgreement]
+    not_compiled: str | None = None
+    """Why streams are not among the ways: they step this model part by part, as `step` does."""
 
     @property
     def holds(self) -> bool:
@@ -93,6 +94,8 @@ class Agreement:
             lines += [f"    {name}: {count} spikes differ" for name, count in way.layers.items() if count.differing]
             if way.largest_margin is not None:
                 lines.append(f"    first differences: membrane within {way.largest_margin:.1e} of a threshold")
+        if self.not_compiled is not None:
+            lines.append(f"  a stream steps this model part by part: {self.not_compiled}")
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -123,9 +126,9 @@ def measure_agreement(
     lengths: Tensor | None = None,
     batch_size: int = 100,
 ) -> Agreement:
-    """Run the same samples in parallel, in chunks with carried state, and step by step, and count what differs.
+    """Run the same samples in parallel, in chunks with carried state, step by step and as a stream; count what differs.
 
-    The model runs in evaluation mode and without gradients, and is left as it was found; in chunks and step by step
+    The model runs in evaluation mode and without gradients, and is left as it was found; but in parallel
     it runs on one thread.
 
     Args:
@@ -166,26 +169,37 @@ def measure_split_agreement(
 def _measure(model: Temporal, parts: Iterable[tuple[Tensor, Tensor | None]], chunk_sizes: Sequence[int]) -> Agreement:
     """Over batches of inputs and lengths, at least one."""
     _check_streamable(model)
-    sizes: list[int | None] = [*chunk_sizes, None]
-    found: dict[int | None, list[WayAgreement]] = {size: [] for size in sizes}
+    ways: dict[str, Callable[[Tensor, Tensor | None], Recording]] = {
+        f"in chunks of {size:,}": functools.partial(_in_chunks, model, size) for size in chunk_sizes
+    }
+    ways["step by step"] = lambda x, lengths: record_steps(model, x, lengths=lengths)
+    ways[_STREAM] = lambda x, lengths: record_compiled(model, x, lengths)
+    found: dict[str, list[WayAgreement]] = {name: [] for name in ways}
     samples = steps = 0
+    not_compiled = None
     for x, lengths in parts:
         samples, steps = samples + x.shape[1], max(steps, len(x))
         parallel = record(model, x, lengths=lengths, traces=False)
-        for size in sizes:
-            with _one_thread():
-                if size is None:
-                    other = record_steps(model, x, lengths=lengths)
-                else:
-                    other = record_chunks(model, x, size, lengths=lengths)
-            found[size].append(_compare(model, parallel, other, size))
+        for name, way in ways.items():
+            try:
+                with _one_thread():
+                    other = way(x, lengths)
+            except NotCompiledError as reason:
+                not_compiled = str(reason)
+            else:
+                found[name].append(_compare(model, parallel, other, name))
     return Agreement(
         samples=samples,
         steps=steps,
         dtype=str(x.dtype).removeprefix("torch."),
         device=str(x.device),
-        ways=[_total(found[size]) for size in sizes],
+        ways=[_total(each) for each in found.values() if each],
+        not_compiled=not_compiled,
     )
+
+
+def _in_chunks(model: Temporal, size: int, x: Tensor, lengths: Tensor | None) -> Recording:
+    return record_chunks(model, x, size, lengths=lengths)
 
 
 @contextmanager
@@ -212,7 +226,7 @@ def _check_streamable(model: Temporal) -> None:
         )
 
 
-def _compare(model: Temporal, parallel: Recording, other: Recording, chunk_size: int | None) -> WayAgreement:
+def _compare(model: Temporal, parallel: Recording, other: Recording, name: str) -> WayAgreement:
     if parallel.layers.keys() != other.layers.keys():
         raise InputError(
             f"run in parallel the model used the neurons {list(parallel.layers)}, but {list(other.layers)} when run in "
@@ -222,7 +236,7 @@ def _compare(model: Temporal, parallel: Recording, other: Recording, chunk_size:
     steps = int(parallel.lengths.sum())
     prediction, other_prediction = (final_step(run.output, run.lengths).argmax(1) for run in (parallel, other))
     return WayAgreement(
-        chunk_size=chunk_size,
+        name=name,
         predictions=Count(int((prediction != other_prediction).sum()), prediction.numel()),
         layers={name: Count(int(at.sum()), steps * at[0, 0].numel()) for name, at in differing.items()},
         largest_output_difference=float((parallel.output - other.output).abs().max()),
@@ -253,7 +267,7 @@ def _total(parts: Sequence[WayAgreement]) -> WayAgreement:
     """Several batches of one way as one."""
     margins = [part.largest_margin for part in parts if part.largest_margin is not None]
     return WayAgreement(
-        chunk_size=parts[0].chunk_size,
+        name=parts[0].name,
         predictions=sum((part.predictions for part in parts), Count(0, 0)),
         layers={name: sum((part.layers[name] for part in parts), Count(0, 0)) for name in parts[0].layers},
         # Unlike the built-in, torch's max does not lose a NaN.

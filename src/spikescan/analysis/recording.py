@@ -1,6 +1,6 @@
 """What happened inside a model: the spikes of every neuron layer, and membrane and decay where a neuron shows them."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,9 +8,10 @@ from torch import Tensor
 
 from spikescan.analysis._watch import Call, evaluating, name_calls, watch
 from spikescan.errors import InputError
-from spikescan.neurons.base import Neuron, State, Temporal, detach
+from spikescan.neurons.base import Neuron, State, Temporal, detach, map_state, spiking_neurons
 from spikescan.neurons.padding import zero_padding
 from spikescan.ops._checks import check_lengths
+from spikescan.streaming.compiled import MOST_STREAMS, compile_step
 
 __all__ = [
     "FiringRate",
@@ -19,6 +20,7 @@ __all__ = [
     "measure_firing",
     "record",
     "record_chunks",
+    "record_compiled",
     "record_steps",
 ]
 
@@ -130,6 +132,55 @@ def record_steps(model: Temporal, x: Tensor, state: State | None = None, lengths
             yield output, before
 
     return _gather(model, x, lengths, run(), torch.stack, traces=False)
+
+
+def record_compiled(model: Temporal, x: Tensor, lengths: Tensor | None = None) -> Recording:
+    """Like `record_steps` from rest, but by the compiled step that `spikescan.stream` runs.
+
+    Raises:
+        NotCompiledError: the model is not compiled for this input, and a stream runs it as `record_steps` does.
+    """
+    _check(model, x, lengths)
+    pieces = [
+        _compiled_run(model, part, None if lengths is None else lengths[start : start + MOST_STREAMS])
+        for start, part in zip(range(0, x.shape[1], MOST_STREAMS), torch.split(x, MOST_STREAMS, 1), strict=True)
+    ]
+    outputs, spikes, states = zip(*pieces, strict=True)
+    neurons = spiking_neurons(model)
+    layers = {
+        name: LayerRecording(
+            neuron=neurons[name.split(" (")[0]],
+            spikes=zero_padding(torch.cat([piece[name] for piece in spikes], 1), lengths),
+            traces={},
+        )
+        for name in spikes[0]
+    }
+    output = zero_padding(torch.cat(outputs, 1), lengths)
+    return Recording(x, output, _joined(states), _all_lengths(x, lengths), layers)
+
+
+def _compiled_run(model: Temporal, x: Tensor, lengths: Tensor | None) -> tuple[Tensor, dict[str, Tensor], State]:
+    """Outputs, spikes ``[T, B, C, *]`` and the last valid state of so many samples as one compiled step takes."""
+    outputs: list[Tensor] = []
+    spikes: list[dict[str, Tensor]] = []
+    with evaluating(model), torch.no_grad():
+        step = compile_step(model, x[0])
+        state = map_state(Tensor.clone, step.state)
+        for t, x_t in enumerate(x.unbind(0)):
+            outputs.append(step(x_t))
+            spikes.append({name: fired.clone() for name, fired in step.spikes.items()})
+            if lengths is not None and (t < lengths).any():
+                state = map_state(Tensor.clone, _choose(t < lengths, step.state, state))
+    fired = {name: torch.stack([each[name] for each in spikes]) for name in spikes[0]}
+    return torch.stack(outputs), fired, step.state if lengths is None else state
+
+
+def _joined(states: Sequence[State]) -> State:
+    """The states of several groups of samples as that of all."""
+    if isinstance(states[0], Tensor):
+        return torch.cat(list(states))
+    parts = [_joined(each) for each in zip(*states, strict=True)]
+    return type(states[0])(*parts) if hasattr(states[0], "_fields") else tuple(parts)
 
 
 def measure_firing(

@@ -13,7 +13,7 @@ from spikescan.errors import InputError
 from spikescan.firing import Binary, Firing, Integer
 from spikescan.neurons.base import Cost, Neuron, Temporal, at_rest, check_channels, check_state
 from spikescan.neurons.padding import zero_padding
-from spikescan.neurons.psn import _fire_at_zero, _initial_bias
+from spikescan.neurons.psn import _initial_bias, fire_at_zero
 from spikescan.ops import FiringSpec
 from spikescan.ops._checks import compute_dtype
 
@@ -128,7 +128,7 @@ class MulFreePSN(Neuron):
         else:
             taps, bias = self.fused()
         spikes, window = ops.causal_conv(
-            x, taps, bias, dilation=self.dilation, firing=_fire_at_zero(self.firing), window=window, lengths=lengths
+            x, taps, bias, dilation=self.dilation, firing=fire_at_zero(self.firing), window=window, lengths=lengths
         )
         return spikes, MulFreePSNState(window)
 
@@ -404,7 +404,7 @@ class ShiftPSN(Neuron):
 def _thresholds(bias: Tensor, unit: Tensor, firing: Firing, largest: int) -> Tensor:
     """The least sum ``[N, C]``, in units, with l = 1, ..., N spikes; largest + 1 where no sum up to `largest` has them."""
     levels = firing.levels if isinstance(firing, Integer) else 1
-    spec: FiringSpec = _fire_at_zero(firing)
+    spec: FiringSpec = fire_at_zero(firing)
     wanted = torch.arange(1, levels + 1, device=bias.device).unsqueeze(1)
     low = torch.full((levels, len(bias)), -largest, device=bias.device)
     high = torch.full_like(low, largest + 1)

@@ -18,7 +18,7 @@ from spikescan.ops._checks import check_sequence
 __all__ = ["PSN", "MaskedPSN", "MaskedPSNState", "PSNState", "SlidingPSN", "SlidingPSNState"]
 
 
-def _fire_at_zero(firing: Firing) -> FiringSpec:
+def fire_at_zero(firing: Firing) -> FiringSpec:
     """The threshold is learnt: it is the negative of the bias, and the kernel compares with 0."""
     return firing.surrogate.spec(0.0) if isinstance(firing, Binary) else firing.spec
 
@@ -77,7 +77,7 @@ class PSN(Neuron):
                 f"PSN({self.time_steps}) was given {T} time steps. Its matrix belongs to T = {self.time_steps}; "
                 f"SlidingPSN(order) and DSN(channels) take any length."
             )
-        spec = _fire_at_zero(self.firing)
+        spec = fire_at_zero(self.firing)
         spikes = ops.time_mixing(zero_padding(x, lengths), self.weight[:T, :T], self.bias[:T], firing=spec)
         return zero_padding(spikes, lengths), PSNState()
 
@@ -162,7 +162,7 @@ class MaskedPSN(Neuron):
         """Run over all of time at once; see `Temporal.forward`."""
         check_sequence("MaskedPSN", x)
         x = zero_padding(x, lengths)
-        spikes = self._mix(x, state, lengths, self.bias, _fire_at_zero(self.firing))
+        spikes = self._mix(x, state, lengths, self.bias, fire_at_zero(self.firing))
         position, window = self.initial_state(x.new_empty(x.shape[1:])) if state is None else state
         return zero_padding(spikes, lengths), MaskedPSNState(*advance(x, position, window, lengths))
 
@@ -249,7 +249,7 @@ class SlidingPSN(Neuron):
         """Run over all of time at once; see `Temporal.forward`."""
         check_sequence("SlidingPSN", x)
         (window,) = self.unpack(state, SlidingPSNState)
-        spec = _fire_at_zero(self.firing)
+        spec = fire_at_zero(self.firing)
         x = zero_padding(x, lengths)
         spikes, window = ops.causal_conv(x, self.weight, self.bias, firing=spec, window=window, lengths=lengths)
         return spikes, SlidingPSNState(window)
@@ -257,7 +257,7 @@ class SlidingPSN(Neuron):
     def step(self, x_t: Tensor, state: SlidingPSNState | None = None) -> tuple[Tensor, SlidingPSNState]:
         """Run one time step; see `Temporal.step`."""
         (window,) = self.unpack(self.initial_state(x_t) if state is None else state, SlidingPSNState)
-        spec = _fire_at_zero(self.firing)
+        spec = fire_at_zero(self.firing)
         spikes, window = ops.causal_conv_step(x_t, self.weight, self.bias, firing=spec, window=window)
         return spikes, SlidingPSNState(window)
 

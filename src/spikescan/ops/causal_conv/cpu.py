@@ -28,6 +28,7 @@ from spikescan.ops._threads import parts, spread
 from spikescan.ops._tiling import tiling
 from spikescan.ops.fire.cpu import spikes as fire
 from spikescan.ops.fire.cpu import through
+from spikescan.ops.stepping.link import Call
 
 
 @inline
@@ -213,12 +214,31 @@ def step(
     x_t ``[B, C, *]`` contiguous, window ``[B, k - 1, C, *]`` stored time first.
     """
     y, following = torch.empty_like(x_t), torch.empty_like(window)
+    for each, arguments in calls_of_step(x_t, weight, bias, window, (y, following), kind, numbers):
+        each(*arguments)
+    return y, following
+
+
+def calls_of_step(
+    x_t: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    window: Tensor,
+    after: tuple[Tensor, Tensor],
+    kind: int,
+    numbers: list[float],
+) -> list[Call]:
+    """The kernels of `step` that write output and window `after` it; the window may be written in place."""
+    y, following = after
     here, past = x_t.data_ptr(), window.data_ptr()
     neurons, rows, like, constants = _constants_of_step(x_t.shape, weight.shape[1], x_t.dtype, kind)
-    _forward(here, weight.data_ptr(), bias.data_ptr(), past, y.data_ptr(), *constants, numbers[0])
-    if rows:
-        shift(here, past, following.data_ptr(), like, neurons, rows)
-    return y, following
+    convolve = (
+        _forward,
+        (here, weight.data_ptr(), bias.data_ptr(), past, y.data_ptr(), *constants, numbers[0]),
+    )
+    if not rows:
+        return [convolve]
+    return [convolve, (shift, (here, past, following.data_ptr(), like, neurons, rows))]
 
 
 @functools.lru_cache(maxsize=256)

@@ -55,6 +55,7 @@ from spikescan.ops._tiling import is_past_cache, tiling
 from spikescan.ops.causal_conv.cpu import shift
 from spikescan.ops.fire.cpu import spikes as fire
 from spikescan.ops.fire.cpu import through
+from spikescan.ops.stepping.link import Call
 
 LN_2 = math.log(2.0)
 
@@ -326,15 +327,35 @@ def step(
     x_t and membrane ``[B, C, *]`` contiguous, window ``[B, k - 1, C, *]`` stored time first.
     """
     spikes, after, following = torch.empty_like(x_t), torch.empty_like(membrane), torch.empty_like(window)
+    calls = calls_of_step(x_t, weight, bias, (membrane, window), (spikes, after, following), exponent, kind, numbers)
+    for each, arguments in calls:
+        each(*arguments)
+    return spikes, after, following
+
+
+def calls_of_step(
+    x_t: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    before: tuple[Tensor, Tensor],
+    after: tuple[Tensor, Tensor, Tensor],
+    exponent: float,
+    kind: int,
+    numbers: list[float],
+) -> list[Call]:
+    """The kernels of `step` that write spikes, membrane and window `after` it; the state may be written in place."""
+    membrane, window = before
+    spikes, membrane_after, window_after = after
     here, past = x_t.data_ptr(), window.data_ptr()
     neurons, rows, like, constants = _constants_of_step(x_t.shape, weight.shape[1], x_t.dtype, exponent, kind)
-    _forward(
-        here, weight.data_ptr(), bias.data_ptr(), membrane.data_ptr(), past, 0, spikes.data_ptr(), 0, after.data_ptr(),
-        *constants, numbers[0], False, False, False,
+    addresses = (
+        here, weight.data_ptr(), bias.data_ptr(), membrane.data_ptr(), past, 0, spikes.data_ptr(), 0,
+        membrane_after.data_ptr(),
     )  # fmt: skip
-    if rows:
-        shift(here, past, following.data_ptr(), like, neurons, rows)
-    return spikes, after, following
+    advance = (_forward, (*addresses, *constants, numbers[0], False, False, False))
+    if not rows:
+        return [advance]
+    return [advance, (shift, (here, past, window_after.data_ptr(), like, neurons, rows))]
 
 
 @functools.lru_cache(maxsize=256)

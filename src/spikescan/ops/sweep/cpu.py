@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numba import types
 from numba.core.datamodel import models
+from numba.core.imputils import lower_constant
 from numba.extending import NativeValue, register_model, typeof_impl, unbox
 from torch import Tensor
 
@@ -47,6 +48,7 @@ from spikescan.ops._tiling import is_past_cache, tiling
 from spikescan.ops.fire.cpu import exp_of, through
 from spikescan.ops.fire.cpu import spikes as fire
 from spikescan.ops.sigmoid.cpu import logistic
+from spikescan.ops.stepping.link import Call
 from spikescan.ops.sweep.cell import Cell, Node, Program, cell_of
 
 # --- a cell as a type ------------------------------------------------------------------------------------------------
@@ -66,6 +68,11 @@ register_model(CellType)(models.OpaqueModel)
 @typeof_impl.register(Cell)
 def _type_of_cell(cell: Cell, _: Any) -> CellType:
     return CellType(cell.key)
+
+
+@lower_constant(CellType)
+def _constant_cell(context: Any, builder: Any, kind: CellType, cell: Cell) -> Any:
+    return context.get_dummy_value()
 
 
 @unbox(CellType)
@@ -443,19 +450,35 @@ def step(
 
     x_t and the states ``[B, C, *]`` contiguous, in the same dtype.
     """
-    shape, dtype = x_t.shape, x_t.dtype
-    table = _table_of_step(parameters, shape[1], dtype)
+    table = table_of_step(parameters, x_t.shape[1], x_t.dtype)
     initial = state[0] if len(state) == 1 else torch.stack(state)
     spikes, final = torch.empty_like(x_t), torch.empty_like(initial)
-    before, middle, after = _constants_of_step(cell, shape, dtype, len(state), len(parameters), kind, numbers[0])
-    _forward(
-        before, x_t.data_ptr(), table.data_ptr(), initial.data_ptr(), 0, spikes.data_ptr(), 0, final.data_ptr(), *middle,
-        numbers[0], *after,
-    )  # fmt: skip
+    advance, arguments = call_of_step(x_t, table, initial, (spikes, final), cell, len(state), kind, numbers)
+    advance(*arguments)
     return spikes, (final,) if len(state) == 1 else final.unbind(0)
 
 
-def _table_of_step(parameters: tuple[Tensor | float, ...], channels: int, dtype: torch.dtype) -> Tensor:
+def call_of_step(
+    x_t: Tensor,
+    table: Tensor,
+    initial: Tensor,
+    after: tuple[Tensor, Tensor],
+    cell: str,
+    states: int,
+    kind: int,
+    numbers: list[float],
+) -> Call:
+    """The kernel of `step` that writes spikes and states `after` it, from a table of parameters ``[P, C]``.
+
+    The states before and after lie one behind the other in one tensor, and may be written in place.
+    """
+    spikes, final = after
+    before, middle, rest = _constants_of_step(cell, x_t.shape, x_t.dtype, states, len(table), kind, numbers[0])
+    addresses = (x_t.data_ptr(), table.data_ptr(), initial.data_ptr(), 0, spikes.data_ptr(), 0, final.data_ptr())
+    return _forward, (before, *addresses, *middle, numbers[0], *rest)
+
+
+def table_of_step(parameters: tuple[Tensor | float, ...], channels: int, dtype: torch.dtype) -> Tensor:
     """The parameters ``[P, C]``."""
     tensors = [each for each in parameters if isinstance(each, Tensor)]
     if not tensors:

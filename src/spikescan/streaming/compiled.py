@@ -1,0 +1,335 @@
+"""A model's `step` as one call into machine code: the same kernels, without Python between them.
+
+What Python and torch take to call a part is ten times what a layer of a hundred neurons takes. A stream calls the same parts
+with the same weights at every step, so what they do is recorded once (`spikescan.ops.stepping`), on memory that stays where
+it is. The neurons keep the bits of `step`; sums of a linear layer or a norm may be rounded otherwise than by torch.
+"""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spikescan.layers import (
+    LastReadout,
+    LeakyReadout,
+    MaxReadout,
+    PerStep,
+    RateReadout,
+    Residual,
+    Scale,
+    Sequential,
+    Window,
+)
+from spikescan.layers.readouts import LeakyState, MaxState, RateState
+from spikescan.layers.window import WindowState
+from spikescan.neurons.base import Neuron, State, Temporal, map_state
+from spikescan.neurons.dsn import DSN, DSNState
+from spikescan.neurons.psn import SlidingPSN, SlidingPSNState, fire_at_zero
+from spikescan.neurons.swept import SweptNeuron
+from spikescan.ops import IDENTITY, Reset
+from spikescan.ops._dispatch import requested
+from spikescan.ops.leaky_integration import leaky_cell
+from spikescan.ops.stepping import StepRecorder
+
+__all__ = ["MOST_STREAMS", "CompiledStep", "NotCompiledError", "compile_step"]
+
+# Above it, threads and a matrix product for all streams at once are worth more than the calls cost.
+MOST_STREAMS = 16
+
+
+_VERSION = operator.attrgetter("_version")
+
+
+# v = decay v + gain x, and nothing fires.
+_LEAK = leaky_cell(Reset.NONE, True, IDENTITY)
+
+
+class NotCompiledError(Exception):
+    """Why a model cannot be compiled for this input."""
+
+
+class CompiledStep:
+    """One time step of a model for a fixed number of streams, which carries its state itself; made by `compile_step`."""
+
+    def __init__(self, model: Temporal, x_t: Tensor) -> None:
+        self._x = torch.empty_like(x_t)
+        self._watched = [each for each in [*model.parameters(), *model.buffers()] if each.is_floating_point()]
+        self._seen = self._versions()
+        recorded = _Recording()
+        self._y, self.state = recorded.part(model, self._x, model.initial_state(x_t), ())
+        self.spikes = recorded.spikes
+        """What the neurons fired in the last step, by module name; the second use of a neuron is ``name (2)``."""
+        self._at_rest = map_state(torch.clone, self.state)
+        self._first = self._y[0]
+        self._run = recorded.steps.link()
+
+    def __call__(self, x_t: Tensor) -> Tensor:
+        """The output of this step; the state moves on. One stream may come and go without its batch axis."""
+        batched = x_t.ndim == self._x.ndim
+        self._x.copy_(x_t.detach() if x_t.requires_grad else x_t)
+        self._run()
+        return (self._y if batched else self._first).clone()
+
+    def is_current(self, x_t: Tensor) -> bool:
+        """Whether x_t is on the CPU as the input was, and the weights are as they were."""
+        return x_t.is_cpu and self._seen == self._versions()
+
+    def go_on_from(self, state: State | None) -> bool:
+        """Carry the values of another state on, None being rest; False, with nothing changed, if it is of other streams."""
+        given = self._at_rest if state is None else state
+        fits = _alike(given, self.state)
+        if fits:
+            _copy(given, self.state)
+        return fits
+
+    def _versions(self) -> list[int]:
+        """What changes when a weight is written or moved."""
+        return [*map(Tensor.data_ptr, self._watched), *map(_VERSION, self._watched)]
+
+
+def compile_step(model: Temporal, x_t: Tensor) -> CompiledStep:
+    """The step of `model` for streams like x_t ``[B, C, *]``, at rest.
+
+    Raises:
+        NotCompiledError: with the reason; the model can be stepped all the same.
+    """
+    if requested() not in ("auto", "cpu"):
+        raise NotCompiledError(f"the backend {requested()!r} is asked for")
+    if not x_t.is_cpu or x_t.dtype not in (torch.float32, torch.float64):
+        raise NotCompiledError(f"the input is {x_t.dtype} on {x_t.device}, not float32 or float64 on the CPU")
+    if not 0 < len(x_t) <= MOST_STREAMS or x_t.numel() == 0:
+        raise NotCompiledError(f"there are {len(x_t)} streams, not 1 to {MOST_STREAMS}")
+    for name, module in model.named_modules():
+        if module.training:
+            raise NotCompiledError(f"{name} is in training mode")
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise NotCompiledError(f"{name or 'the model'} has hooks")
+        if not vars(module).keys().isdisjoint(("forward", "step")):
+            raise NotCompiledError(f"{name or 'the model'} has been given a method of its own")
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if tensor.is_floating_point() and (tensor.dtype is not x_t.dtype or not tensor.is_cpu):
+            raise NotCompiledError(f"{name} is {tensor.dtype} on {tensor.device}, and the input {x_t.dtype}")
+    # Memory made in inference mode could not be written outside it.
+    with torch.inference_mode(False), torch.no_grad():
+        return CompiledStep(model, x_t.contiguous())
+
+
+class _Recording:
+    """Goes through a model, and records what each part does."""
+
+    def __init__(self) -> None:
+        self.steps = StepRecorder()
+        self.spikes: dict[str, Tensor] = {}
+        self._names: dict[Neuron, str] = {}
+
+    def part(self, part: Temporal, x: Tensor, rest: State, path: tuple[str, ...]) -> tuple[Tensor, State]:
+        """The output of a part and the state that it carries, which starts as `rest`."""
+        kind = type(part)
+        record = _PARTS.get(kind)
+        if record is None and isinstance(part, SweptNeuron) and kind.step is SweptNeuron.step:
+            record = _swept
+        if record is None:
+            raise NotCompiledError(f"{'.'.join(path) or 'the model'} is a {kind.__name__}")
+        y, state = record(self, part, x, rest, path)
+        if isinstance(part, Neuron):
+            name = self._names.setdefault(part, ".".join(path) or kind.__name__)
+            uses = sum(used.startswith(f"{name} (") for used in self.spikes) + (name in self.spikes)
+            self.spikes[f"{name} ({uses + 1})" if uses else name] = y
+        return y, state
+
+    def module(self, module: nn.Module, x: Tensor, path: tuple[str, ...]) -> Tensor:
+        """The output of a module without time."""
+        record = _MODULES.get(type(module))
+        if record is None:
+            raise NotCompiledError(f"{'.'.join(path)} is a {type(module).__name__}")
+        return record(self, module, x, path)
+
+
+# --- temporal parts --------------------------------------------------------------------------------------------------
+
+
+def _sequential(to: _Recording, part: Any, x: Tensor, rest: State, path: tuple[str, ...]) -> tuple[Tensor, State]:
+    carried = []
+    for (name, each), state in zip(part.parts.items(), rest, strict=True):
+        x, state = to.part(each, x, state, (*path, name))
+        carried.append(state)
+    return x, tuple(carried)
+
+
+def _residual(to: _Recording, part: Any, x: Tensor, rest: State, path: tuple[str, ...]) -> tuple[Tensor, State]:
+    if part.shortcut is None:
+        branch, state = to.part(part.module, x, rest, (*path, "module"))
+        return to.steps.add(x, branch), state
+    branch, of_module = to.part(part.module, x, rest[0], (*path, "module"))
+    kept, of_shortcut = to.part(part.shortcut, x, rest[1], (*path, "shortcut"))
+    return to.steps.add(kept, branch), (of_module, of_shortcut)
+
+
+def _per_step(to: _Recording, part: Any, x: Tensor, rest: State, path: tuple[str, ...]) -> tuple[Tensor, State]:
+    return to.module(part.module, x, (*path, "module")), ()
+
+
+def _dsn(to: _Recording, part: Any, x: Tensor, rest: DSNState, path: tuple[str, ...]) -> tuple[Tensor, State]:
+    state = DSNState(rest.membrane.contiguous(), _time_first(rest.window))
+    spikes = to.steps.dynamic_decay(
+        x, part.weight, part.bias, tau=part.tau, firing=part.firing.spec, membrane=state.membrane, window=state.window
+    )
+    return spikes, state
+
+
+def _sliding_psn(to: _Recording, part: Any, x: Tensor, rest: SlidingPSNState, path: tuple[str, ...]) -> Any:
+    window, channels = _time_first(rest.window), x.shape[1]
+    taps, bias = part.weight.expand(channels, -1).contiguous(), part.bias.expand(channels).contiguous()
+    return to.steps.causal_conv(x, taps, bias, firing=fire_at_zero(part.firing), window=window), SlidingPSNState(window)
+
+
+def _swept(to: _Recording, part: Any, x: Tensor, rest: State, path: tuple[str, ...]) -> tuple[Tensor, State]:
+    states = torch.stack(rest)
+    spikes = to.steps.sweep(part.cell(), x, part.coefficients(x.device), firing=part.firing.spec, state=states)
+    return spikes, part.state_type(*states.unbind(0))
+
+
+def _rate(to: _Recording, part: Any, x: Tensor, rest: RateState, path: tuple[str, ...]) -> tuple[Tensor, State]:
+    return to.steps.rate(x, rest.total, rest.steps), rest
+
+
+def _max(to: _Recording, part: Any, x: Tensor, rest: MaxState, path: tuple[str, ...]) -> tuple[Tensor, State]:
+    return to.steps.maximum(x, rest.maximum), rest
+
+
+def _leaky(to: _Recording, part: Any, x: Tensor, rest: LeakyState, path: tuple[str, ...]) -> tuple[Tensor, State]:
+    logit, states = part.decay_logit, torch.stack(rest)
+    parameters = logit.sigmoid(), logit.neg().sigmoid()
+    return to.steps.sweep(_LEAK, x, parameters, firing=IDENTITY, state=states), LeakyState(*states.unbind(0))
+
+
+def _last(to: _Recording, part: Any, x: Tensor, rest: State, path: tuple[str, ...]) -> tuple[Tensor, State]:
+    return x, ()
+
+
+def _window(to: _Recording, part: Any, x: Tensor, rest: WindowState, path: tuple[str, ...]) -> tuple[Tensor, State]:
+    return to.steps.window(x, rest.past), rest
+
+
+# By exact class: a subclass may do something else.
+_PARTS: dict[type, Callable[..., tuple[Tensor, State]]] = {
+    Sequential: _sequential,
+    Residual: _residual,
+    PerStep: _per_step,
+    DSN: _dsn,
+    SlidingPSN: _sliding_psn,
+    RateReadout: _rate,
+    MaxReadout: _max,
+    LeakyReadout: _leaky,
+    LastReadout: _last,
+    Window: _window,
+}
+
+
+# --- modules without time --------------------------------------------------------------------------------------------
+
+
+def _flat(module: nn.Module, x: Tensor, path: tuple[str, ...]) -> None:
+    if x.ndim != 2:
+        raise NotCompiledError(f"{'.'.join(path)} is a {type(module).__name__} over {list(x.shape)}, not over [B, C]")
+
+
+def _linear(to: _Recording, module: Any, x: Tensor, path: tuple[str, ...]) -> Tensor:
+    _flat(module, x, path)
+    return to.steps.linear(x, module.weight, module.bias)
+
+
+def _batch_norm(to: _Recording, module: Any, x: Tensor, path: tuple[str, ...]) -> Tensor:
+    if module.running_mean is None:
+        raise NotCompiledError(f"{'.'.join(path)} has no running statistics")
+    gain = torch.rsqrt(module.running_var + module.eps)
+    gain = gain if module.weight is None else gain * module.weight
+    bias = torch.zeros_like(gain) if module.bias is None else module.bias
+    # Rounded once, as torch does it.
+    offset = bias.double() - module.running_mean.double() * gain.double()
+    return to.steps.scale(x, gain, offset.to(x.dtype))
+
+
+def _layer_norm(to: _Recording, module: Any, x: Tensor, path: tuple[str, ...]) -> Tensor:
+    _flat(module, x, path)
+    gain, offset = _affine(module, x)
+    return to.steps.layer_norm(x, gain, offset, module.eps)
+
+
+def _rms_norm(to: _Recording, module: Any, x: Tensor, path: tuple[str, ...]) -> Tensor:
+    _flat(module, x, path)
+    gain, offset = _affine(module, x)
+    epsilon = torch.finfo(x.dtype).eps if module.eps is None else module.eps
+    return to.steps.layer_norm(x, gain, offset, epsilon, centred=False)
+
+
+def _affine(module: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Gain and offset of a norm, where it has them."""
+    channels, bias = x.shape[1], getattr(module, "bias", None)
+    gain = x.new_ones(channels) if module.weight is None else module.weight
+    return gain, x.new_zeros(channels) if bias is None else bias
+
+
+def _scale(to: _Recording, module: Scale, x: Tensor, path: tuple[str, ...]) -> Tensor:
+    _flat(module, x, path)
+    gain = module.log_scale.exp().expand(x.shape[1]).contiguous()
+    return to.steps.scale(x, gain, torch.zeros_like(gain))
+
+
+def _same(to: _Recording, module: nn.Module, x: Tensor, path: tuple[str, ...]) -> Tensor:
+    return x
+
+
+def _flatten(to: _Recording, module: Any, x: Tensor, path: tuple[str, ...]) -> Tensor:
+    return x.flatten(module.start_dim, module.end_dim)
+
+
+def _modules(to: _Recording, module: Any, x: Tensor, path: tuple[str, ...]) -> Tensor:
+    for name, each in module.named_children():
+        x = to.module(each, x, (*path, name))
+    return x
+
+
+_MODULES: dict[type, Callable[..., Tensor]] = {
+    nn.Linear: _linear,
+    nn.BatchNorm1d: _batch_norm,
+    nn.BatchNorm2d: _batch_norm,
+    nn.BatchNorm3d: _batch_norm,
+    nn.LayerNorm: _layer_norm,
+    nn.RMSNorm: _rms_norm,
+    nn.Identity: _same,
+    nn.Dropout: _same,
+    nn.Dropout1d: _same,
+    nn.Dropout2d: _same,
+    nn.Dropout3d: _same,
+    nn.Flatten: _flatten,
+    nn.Sequential: _modules,
+    Scale: _scale,
+}
+
+
+# --- states ----------------------------------------------------------------------------------------------------------
+
+
+def _time_first(window: Tensor) -> Tensor:
+    """The same window ``[B, k - 1, C, *]``, stored as the kernels take it."""
+    return window.transpose(0, 1).contiguous().transpose(0, 1)
+
+
+def _alike(given: State, own: State) -> bool:
+    """Whether two states have one structure, shapes and types."""
+    if isinstance(own, Tensor):
+        return isinstance(given, Tensor) and given.shape == own.shape and given.dtype is own.dtype
+    return type(given) is type(own) and len(given) == len(own) and all(map(_alike, given, own))
+
+
+def _copy(given: State, own: State) -> None:
+    """Write the values of one state over those of another."""
+    if isinstance(own, Tensor):
+        own.copy_(given)
+        return
+    for one, other in zip(given, own, strict=True):
+        _copy(one, other)
