@@ -148,26 +148,32 @@ def time_shape(shape: tuple[int, ...], rounds: int) -> list[dict[str, Any]]:
 
 
 def step_latency(rounds: int = 3000) -> list[dict[str, Any]]:
-    """`step` of a network of 3 x 128 DSN, one sample, one thread: what a live stream waits for."""
+    """A step of a network of 3 x 128 DSN, one sample, one thread: what a live stream waits for.
+
+    By `step`, part by part with the state in hand, and by `push` of a stream.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     rows = []
     for norm in ("none", "layer", "batch"):
         model = mlp(1, 10, neuron=spikescan.DSN, norm=norm).eval()
         x_t = torch.randn(1, 1)
+        live = spikescan.stream(model, batch=1)
         with torch.inference_mode():
             _, state = model.step(x_t)
-            times = interleaved({"step": functools.partial(model.step, x_t, state)}, rounds, patience=3.0)["step"]
-        rows.append(
+            calls = {"step": functools.partial(model.step, x_t, state), "stream": functools.partial(live.push, x_t)}
+            timed = interleaved(calls, rounds, patience=3.0)
+        rows += [
             {
                 "shape": f"1x1, 3 x 128 DSN, norm {norm}",
-                "contender": "step",
+                "contender": name,
                 "median_ms": round(1e3 * statistics.median(times), 4),
                 "least_ms": round(1e3 * min(times), 4),
                 "runs": len(times),
                 "machine": machine(),
             }
-        )
+            for name, times in timed.items()
+        ]
     torch.set_num_threads(threads)
     return rows
 

@@ -158,11 +158,22 @@ def resonance() -> str:
 
 def latency() -> str:
     """One step of a small network."""
-    rows = [row for row in ops_rows() if row["contender"] == "step"]
+    rows = [row for row in ops_rows() if row["contender"] in ("step", "stream")]
     return markdown(
-        ["network, one sample, one thread", "median", "least"],
-        ([row["shape"], *(f"{1e3 * float(row[key]):.0f} µs" for key in ("median_ms", "least_ms"))] for row in rows),
+        ["network, one sample, one thread", "by", "median", "least"],
+        (
+            [
+                row["shape"],
+                f"`{row['contender']}`",
+                *(f"{_microseconds(row[key])} µs" for key in ("median_ms", "least_ms")),
+            ]
+            for row in rows
+        ),
     )
+
+
+def _microseconds(milliseconds: str) -> str:
+    return f"{1e3 * float(milliseconds):.0f}"
 
 
 def memory() -> str:
@@ -186,9 +197,9 @@ def speed() -> str:
     longest = by_shape["16384x4x64"]
     short = by_shape["32x128x256"]
     steps = {
-        row["shape"].split("norm ")[1]: 1e3 * float(row["median_ms"])
+        (row["contender"], row["shape"].split("norm ")[1]): _microseconds(row["median_ms"])
         for row in ops_rows()
-        if row["contender"] == "step"
+        if row["contender"] in ("step", "stream")
     }
     return "\n".join(
         [
@@ -196,8 +207,9 @@ def speed() -> str:
             f"  on a tensor of the same size at {', '.join(large)}; a loop over `unbind` takes",
             f"  {min(loops):.0f} to {max(loops):.0f} times as long as the DSN. PSN's bare matrix product takes",
             f"  {float(short['psn matmul']['times_dsn']):.1f} times as long at T = 32 and",
-            f"  {float(longest['psn matmul']['times_dsn']):.0f} times at T = 16,384. One `step` of 3 x 128 DSN takes",
-            f"  {steps['none']:.0f} µs without a norm, {steps['layer']:.0f} µs with layer norm.",
+            f"  {float(longest['psn matmul']['times_dsn']):.0f} times at T = 16,384. One time step of 3 x 128 DSN",
+            f"  on a stream takes {steps['stream', 'none']} µs without a norm and {steps['stream', 'layer']} µs with layer",
+            f"  norm, part by part (`step`) {steps['step', 'none']} and {steps['step', 'layer']} µs.",
             f"  ({machine()})",
         ]
     )

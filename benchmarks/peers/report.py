@@ -288,7 +288,8 @@ def _training(rows: Sequence[Row]) -> str:
 def _steps(rows: Sequence[Row]) -> str:
     text = (
         f'Microseconds a time step, one sample: "step" is one layer of {work.WIDTH} neurons, "stream" a network of '
-        f"{work.DEPTH} x {work.WIDTH} with layer norm over an image of {work.PIXELS} pixels."
+        f"{work.DEPTH} x {work.WIDTH} with layer norm over an image of {work.PIXELS} pixels. spikescan runs both by "
+        "`spikescan.stream(model).push`, JAX by one compiled function, the others call layer by layer."
     )
     table = _beside_each_other([r for r in rows if r.kind in ("step", "stream")], lambda s: f"{1e6 * s:.0f} µs")
     return f"{text}\n\n{table}" if table else ""

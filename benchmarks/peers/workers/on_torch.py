@@ -38,8 +38,14 @@ class Ramp(torch.autograd.Function):
         return grads[0] * ((membrane >= 0) & (membrane <= work.LEVELS))
 
 
-def loader(build: Build) -> Load:
-    """``build(variant, task, parameters)`` as a worker's `load`."""
+Stream = Callable[[str, Arrays], Callable[[list[Tensor]], Tensor]]
+
+
+def loader(build: Build, stream: Stream | None = None) -> Load:
+    """``build(variant, task, parameters)`` as a worker's `load`.
+
+    A library with a way of its own to run a network on a stream has ``stream(task, arrays)``: from all pixels to the answer.
+    """
 
     def load(asked: dict[str, Any], arrays: Arrays) -> Job:
         def part(prefix: str) -> Layer:
@@ -53,7 +59,8 @@ def loader(build: Build) -> Load:
             case "step":
                 return _step(part("neuron"), torch.from_numpy(arrays["x"]))
             case "stream":
-                return _stream(_Network(arrays, part), torch.from_numpy(arrays["images"][0]))
+                run = stream(asked["task"], arrays) if stream else _by_parts(_Network(arrays, part))
+                return _stream(run, torch.from_numpy(arrays["images"][0]))
             case "training":
                 return _training(_Network(arrays, part), arrays)
         raise ValueError(f"no such kind of work: {asked['kind']}")
@@ -124,11 +131,8 @@ class _Network:
         return functional.linear(x, w["head.weight"], w["head.bias"])
 
 
-def _stream(network: _Network, image: Tensor) -> Job:
-    pixels = image.view(-1, 1, 1).unbind(0)
-
-    @torch.inference_mode()
-    def run() -> Tensor:
+def _by_parts(network: _Network) -> Callable[[list[Tensor]], Tensor]:
+    def run(pixels: list[Tensor]) -> Tensor:
         starts = [layer.start for layer in network.neurons]
         steps = [start() for start in starts if start is not None]
         total = torch.zeros(1, work.CLASSES)
@@ -136,7 +140,17 @@ def _stream(network: _Network, image: Tensor) -> Job:
             total += network.logits(pixel, steps)
         return total / len(pixels)
 
-    return Job({work.STREAM: run}, lambda _: {"answer": run().numpy()})
+    return run
+
+
+def _stream(run: Callable[[list[Tensor]], Tensor], image: Tensor) -> Job:
+    pixels = list(image.view(-1, 1, 1).unbind(0))
+
+    @torch.inference_mode()
+    def answer() -> Tensor:
+        return run(pixels)
+
+    return Job({work.STREAM: answer}, lambda _: {"answer": answer().numpy()})
 
 
 def _training(network: _Network, arrays: Arrays) -> Job:

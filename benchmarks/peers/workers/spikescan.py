@@ -6,29 +6,63 @@ from collections.abc import Callable
 import spikescan  # before torch: it settles how idle threads wait
 
 # isort: split
+import torch
 import work
 from torch import Tensor, nn
 from workers.on_torch import Layer, loader
-from workers.protocol import serve
+from workers.protocol import Arrays, serve
 
 
 def build(variant: str, task: str, learnt: dict[str, nn.Parameter]) -> Layer:
     """A neuron with these weights."""
     neuron = _neuron(task, learnt)
-    for name, value in learnt.items():
-        setattr(neuron, name, value)
+    _give(neuron, learnt)
+    live = spikescan.stream(neuron.eval(), batch=1) if neuron.streamable else None
 
     def start() -> Callable[[Tensor], Tensor]:
-        state = None
-
-        def step(x_t: Tensor) -> Tensor:
-            nonlocal state
-            y_t, state = neuron.step(x_t, state)
-            return y_t
-
-        return step
+        assert live is not None
+        live.reset()
+        return live.push
 
     return Layer(lambda x: neuron(x)[0], learnt, start)
+
+
+def stream(task: str, arrays: Arrays) -> Callable[[list[Tensor]], Tensor]:
+    """The network of the cell as one model on a stream, from rest: its answer after the last step."""
+    parts: list[nn.Module] = []
+    for i in range(work.DEPTH):
+        synapses = nn.Linear(*reversed(arrays[f"linear{i}.weight"].shape))
+        norm = nn.LayerNorm(work.WIDTH)
+        parts += [synapses, norm, _neuron(task, learnt := _under(arrays, f"neuron{i}"))]
+        for module, values in (
+            (synapses, _under(arrays, f"linear{i}")),
+            (norm, _under(arrays, f"norm{i}")),
+            (parts[-1], learnt),
+        ):
+            _give(module, values)
+    head = nn.Linear(work.WIDTH, work.CLASSES)
+    _give(head, _under(arrays, "head"))
+    live = spikescan.stream(spikescan.Sequential(*parts, head, spikescan.RateReadout()).eval(), batch=1)
+
+    def run(pixels: list[Tensor]) -> Tensor:
+        live.reset()
+        return [live.push(pixel) for pixel in pixels][-1]
+
+    return run
+
+
+def _under(arrays: Arrays, name: str) -> dict[str, nn.Parameter]:
+    """The weights whose names begin with `name`."""
+    return {
+        key.removeprefix(f"{name}."): nn.Parameter(torch.from_numpy(value))
+        for key, value in arrays.items()
+        if key.startswith(f"{name}.")
+    }
+
+
+def _give(module: nn.Module, values: dict[str, nn.Parameter]) -> None:
+    for name, value in values.items():
+        setattr(module, name, value)
 
 
 def _neuron(task: str, learnt: dict[str, nn.Parameter]) -> spikescan.Neuron:
@@ -52,4 +86,4 @@ def _neuron(task: str, learnt: dict[str, nn.Parameter]) -> spikescan.Neuron:
 
 
 if __name__ == "__main__":
-    serve(loader(build))
+    serve(loader(build, stream))
