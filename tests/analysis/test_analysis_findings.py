@@ -258,8 +258,10 @@ def test_of_restarts_the_nearest_is_shown(tmp_path):
 def test_the_energy_that_a_command_left_is_taken(tmp_path):
     run = RUNS["sound"](tmp_path)
     counted = find(run).energy
-    (tmp_path / "energy.json").write_text(json.dumps({**counted.to_dict(), "samples": 99}))
+    (tmp_path / "energy.json").write_text(json.dumps({"split": "test", **counted.to_dict(), "samples": 99}))
     assert find(run).energy == replace(counted, samples=99)
+    (tmp_path / "energy.json").write_text(json.dumps({"split": "validation", **counted.to_dict(), "samples": 99}))
+    assert find(run).energy == counted, "the report speaks of the test split"
     (tmp_path / "energy.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"energy.json is damaged"):
         find(run)

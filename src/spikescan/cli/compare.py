@@ -12,7 +12,7 @@ from rich.console import Console
 from spikescan import ops
 from spikescan.cli.comparing import show
 from spikescan.cli.parsing import command_parser, parse
-from spikescan.cli.runs import load_recipe, recipe_kind
+from spikescan.cli.runs import kind_named, load_recipe
 from spikescan.comparison import (
     CONTENDERS,
     CONTROLS,
@@ -28,7 +28,6 @@ from spikescan.comparison import (
 from spikescan.comparison.publish import write_page, write_table
 from spikescan.comparison.running import Finished, Progress
 from spikescan.errors import InputError
-from spikescan.training import Experiment
 
 __all__ = ["run"]
 
@@ -72,7 +71,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("recipe", help="a name (spikescan list recipes) or the path of a YAML file")
     for name, argument in _ARGUMENTS.items():
         parser.add_argument(*dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]), **argument)
-    parser.add_class_arguments(_kind_named(arguments), None)
+    parser.add_class_arguments(kind_named(arguments), None)
     changes = parse(parser, arguments, defaults=False)
     recipe = changes.pop("recipe")
     given = Namespace(**{name: changes.pop(name, argument["default"]) for name, argument in _ARGUMENTS.items()})
@@ -82,14 +81,6 @@ def run(arguments: list[str]) -> int:
         _publish(console, folder, Path(recipe).stem)
         return 0
     return _train(console, load_recipe(recipe, changes), given, folder, Path(recipe).stem)
-
-
-def _kind_named(arguments: list[str]) -> type[AnyExperiment]:
-    """The kind of the recipe that a command line begins with, whose fields it may change; its faults are named later."""
-    try:
-        return recipe_kind(arguments[0]) if arguments else Experiment
-    except (InputError, OSError):
-        return Experiment
 
 
 def _train(console: Console, recipe: AnyExperiment, given: Namespace, folder: Path, title: str) -> int:

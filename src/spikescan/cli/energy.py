@@ -46,7 +46,9 @@ def run(arguments: list[str]) -> int:
         batch_size=given["batch_size"],
         constants=constants,
     )
-    write_text(loaded.folder / "energy.json", json.dumps(energy.to_dict(), indent=2) + "\n")
+    write_text(
+        loaded.folder / "energy.json", json.dumps({"split": given["split"], **energy.to_dict()}, indent=2) + "\n"
+    )
     write_text(loaded.folder / "energy.csv", energy.to_csv())
     console = Console(highlight=False)
     console.print(

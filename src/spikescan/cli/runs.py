@@ -7,12 +7,13 @@ from typing import Any
 
 from spikescan import control, training
 from spikescan.control import AnyExperiment, ControlExperiment, ControlRun, is_control
+from spikescan.errors import InputError
 from spikescan.recipes import find_recipe
 from spikescan.training import Experiment, Run, experiment_from
 from spikescan.training.config import merge, read_yaml
 from spikescan.training.run import read_config
 
-__all__ = ["AnyExperiment", "load_any_run", "load_recipe", "read_any_experiment", "recipe_kind", "run_kind"]
+__all__ = ["AnyExperiment", "kind_named", "load_any_run", "load_recipe", "read_any_experiment"]
 
 
 def load_any_run(folder: str, *, last: bool = False) -> Run | ControlRun:
@@ -37,14 +38,21 @@ def read_any_experiment(folder: Path, changes: Mapping[str, Any]) -> AnyExperime
     return experiment_from(merge(asdict(earlier), changes), kind=kind)
 
 
-def recipe_kind(recipe: str) -> type[AnyExperiment]:
-    """The kind of a recipe's experiment."""
-    return _kind(read_yaml(find_recipe(recipe)))
+def kind_named(arguments: list[str]) -> type[AnyExperiment]:
+    """The kind of the experiment that a command line names, whose options it may give.
 
-
-def run_kind(folder: Path) -> type[AnyExperiment]:
-    """The kind of a run's experiment."""
-    return _kind(read_config(folder))
+    What is wrong with the recipe or the run is said later, when all of the command line was read.
+    """
+    try:
+        match arguments:
+            case ["--resume", folder, *_]:
+                return _kind(read_config(Path(folder)))
+            case [recipe, *_] if not recipe.startswith("-"):
+                return _kind(read_yaml(find_recipe(recipe)))
+            case _:
+                return Experiment
+    except (InputError, OSError):
+        return Experiment
 
 
 def _kind(values: Mapping[str, Any]) -> type[AnyExperiment]:

@@ -9,11 +9,10 @@ from rich.console import Console
 from spikescan import control, ops, training
 from spikescan.cli.display import show
 from spikescan.cli.parsing import command_parser, parse
-from spikescan.cli.runs import AnyExperiment, load_recipe, read_any_experiment, recipe_kind, run_kind
+from spikescan.cli.runs import AnyExperiment, kind_named, load_recipe, read_any_experiment
 from spikescan.control import ControlExperiment
 from spikescan.errors import InputError
 from spikescan.recipes import list_recipes
-from spikescan.training import Experiment
 
 __all__ = ["default_folder", "run", "train_and_show"]
 
@@ -24,7 +23,7 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("recipe", nargs="?", help="a name (spikescan list recipes) or the path of a YAML file")
     parser.add_argument("--run", type=str | None, help="the run folder to make; else runs/RECIPE-TIME")
     parser.add_argument("--resume", type=str | None, help="a run folder to go on with after its last finished epoch")
-    parser.add_class_arguments(_kind_named(arguments), None)
+    parser.add_class_arguments(kind_named(arguments), None)
     given = parse(parser, arguments, defaults=False)
     recipe, folder, resume = given.pop("recipe", None), given.pop("run", None), given.pop("resume", None)
     if resume is not None:
@@ -39,23 +38,6 @@ def run(arguments: list[str]) -> int:
     experiment = load_recipe(recipe, given)
     train_and_show(experiment, Path(folder) if folder else default_folder(recipe), resume=False)
     return 0
-
-
-def _kind_named(arguments: list[str]) -> type[AnyExperiment]:
-    """The kind of the experiment that a command line names, whose options it may give.
-
-    What is wrong with the recipe or the run is said later, when all of the command line was read.
-    """
-    try:
-        match arguments:
-            case ["--resume", folder, *_]:
-                return run_kind(Path(folder))
-            case [recipe, *_] if not recipe.startswith("-"):
-                return recipe_kind(recipe)
-            case _:
-                return Experiment
-    except (InputError, OSError):
-        return Experiment
 
 
 def default_folder(recipe: str) -> Path:

@@ -12,9 +12,9 @@ _SAMPLES = 100
 
 
 def energy(run: Run) -> Energy | None:
-    """What `spikescan energy` left in the run folder, or else counted on some test samples; None where it is not known."""
+    """What `spikescan energy` left of the test split, or else counted on some of its samples; None where it is not known."""
     kept = read_kept(run.folder / "energy.json")
-    if kept is not None:
+    if kept is not None and kept["split"] == "test":
         return Energy.from_dict(kept)
     test = run.dataset.test
     try:
