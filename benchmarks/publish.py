@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from spikescan.analysis.response import draw_responses
 from spikescan.analysis.theme import svg
@@ -28,6 +29,7 @@ RESETS = ROOT / "docs/performance/resets.csv"
 CIFAR_ENERGY = ROOT / "docs/results/sequential_cifar_energy.csv"
 RESONANCE = ROOT / "docs/performance/resonance.csv"
 DEMO = ROOT / "docs/results/smnist_demo"
+LONG = ROOT / "docs/results/long"
 FLOOR = 28 / 8  # bytes a neuron-step of a training step of DSN or LIF, over those of add
 PICTURES = ROOT / "docs/pictures/neurons"
 STEPS = 100  # of the pictures, and of neurons bound to a number of steps
@@ -295,6 +297,31 @@ def described(neuron: type[Neuron]) -> tuple[str, str]:
     return lines[0], "\n\n".join(blocks)
 
 
+def long_runs() -> str:
+    """The longer run of each task: its test score, and the epoch that validation picked."""
+    head = ["run", "score", "test", "validation", "epoch", "seed", "training, minutes", "threads"]
+    rows = []
+    for folder in sorted(path for path in LONG.iterdir() if path.is_dir()):
+        test, environment = read(folder / "evaluation-test.json"), read(folder / "environment.json")
+        score = test["score_name"]
+        config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+        epochs = read_csv(folder / "metrics.csv")
+        best = next(row for row in epochs if int(row["epoch"]) == test["epoch"])
+        rows.append(
+            [
+                folder.name,
+                score,
+                f"{test['score']:.4g}",
+                f"{float(best[f'validation_{score}']):.4g}",
+                f"{test['epoch']} of {len(epochs)}",
+                str(config["seed"]),
+                f"{sum(float(row['seconds']) for row in epochs) / 60:.0f}",
+                str(environment["threads"]),
+            ]
+        )
+    return markdown(head, rows)
+
+
 def read(path: Path) -> Any:
     """A JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
@@ -324,6 +351,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "memory": memory,
     },
     "docs/energy.md": {"cifar": cifar_energy},
+    "docs/results/long.md": {"long": long_runs},
     "docs/neurons.md": {"table": neurons_table, "catalogue": catalogue},
     "README.md": {"demo": demo, "speed": speed},
 }
