@@ -386,3 +386,17 @@ def test_input_of_another_kind_is_refused_by_the_model_in_its_own_words(x):
     with pytest.raises(InputError, match="DSN"):
         live.push(x[1, :, :2])
     assert live.push(x[1]).shape == (3, 3)
+
+
+@pytest.mark.parametrize("name", ["DSN", "mlp", "modules"])
+def test_the_first_input_is_checked_too(name):
+    with pytest.raises((InputError, RuntimeError)):
+        stream(built(name), batch=2).push(torch.randn(2, 4, dtype=torch.float64))
+
+
+def test_weights_that_lie_scattered_are_read_right(x):
+    module = Sequential(nn.Linear(3, 3), DSN(3)).double().eval()
+    module[1].weight.data = module[1].weight.data.t().contiguous().t()
+    live = stream(module, batch=3)
+    torch.testing.assert_close(torch.stack([live.push(x_t) for x_t in x]), module(x)[0])
+    assert "1.weight is not contiguous" in live.not_compiled

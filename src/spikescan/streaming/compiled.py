@@ -39,9 +39,7 @@ __all__ = ["MOST_STREAMS", "CompiledStep", "NotCompiledError", "compile_step"]
 # Above it, threads and a matrix product for all streams at once are worth more than the calls cost.
 MOST_STREAMS = 16
 
-
 _VERSION = operator.attrgetter("_version")
-
 
 # v = decay v + gain x, and nothing fires.
 _LEAK = leaky_cell(Reset.NONE, True, IDENTITY)
@@ -95,6 +93,7 @@ def compile_step(model: Temporal, x_t: Tensor) -> CompiledStep:
 
     Raises:
         NotCompiledError: with the reason; the model can be stepped all the same.
+        InputError, RuntimeError: the model does not take such input.
     """
     if requested() not in ("auto", "cpu"):
         raise NotCompiledError(f"the backend {requested()!r} is asked for")
@@ -112,9 +111,13 @@ def compile_step(model: Temporal, x_t: Tensor) -> CompiledStep:
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if tensor.is_floating_point() and (tensor.dtype is not x_t.dtype or not tensor.is_cpu):
             raise NotCompiledError(f"{name} is {tensor.dtype} on {tensor.device}, and the input {x_t.dtype}")
+        if not tensor.is_contiguous():
+            raise NotCompiledError(f"{name} is not contiguous")
     # Memory made in inference mode could not be written outside it.
     with torch.inference_mode(False), torch.no_grad():
-        return CompiledStep(model, x_t.contiguous())
+        # Kernels check nothing: the model itself says whether it takes such input.
+        model.step(x_t.detach())
+        return CompiledStep(model, x_t.detach().contiguous())
 
 
 class _Recording:

@@ -28,7 +28,8 @@ def stream(model: Temporal, batch: int | None = None) -> "Streams":
     independent ones, x_t ``[8, C, *]``.
 
     On the CPU a model of known parts is compiled to one call at the first push (`Streams.not_compiled` says why another one
-    is not): the neurons' bits of `step`, ten times as quick. Changed weights are seen; for exchanged modules make a new stream.
+    is not): the neurons' bits of `step`, ten times as quick. Changed weights are seen; after exchanging
+    modules or changing their settings make a new stream.
 
     Args:
         model: in evaluation mode (``model.eval()``) and on the device of the input. It is not changed.
