@@ -187,9 +187,7 @@ def test_a_neurons_own_parameters_are_trained_alike(neuron: Callable[[], Neuron]
 @any_chunks
 def test_kernels_train_a_neurons_own_parameters(chunks: list[int]) -> None:
     layer, x, grad = layer_of(LEARNING["leak"]()), normal(T, B, INPUTS), normal(T, B, C)
-    assert_same(
-        gradients(HYPR(layer), x, weighted, grad, chunks), gradients(layer, x, weighted, grad, [T]), "layer."
-    )
+    assert_same(gradients(HYPR(layer), x, weighted, grad, chunks), gradients(layer, x, weighted, grad, [T]), "layer.")
 
 
 def test_a_frozen_neuron_is_none_that_learns() -> None:

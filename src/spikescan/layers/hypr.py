@@ -217,7 +217,9 @@ def _flat(state: State, channels: int) -> Tensor:
     for name, field in fields.items():
         if field.shape[-1] != channels:
             raise InputError(f"HYPR: the neuron carries {name} {list(field.shape)}, expected [B, *, {channels}].")
-    return torch.cat([field.reshape(len(field), field.shape[1:-1].numel(), channels) for field in fields.values()], dim=1)
+    return torch.cat(
+        [field.reshape(len(field), field.shape[1:-1].numel(), channels) for field in fields.values()], dim=1
+    )
 
 
 def _shaped(numbers: Tensor, like: State) -> State:
