@@ -5,7 +5,8 @@ one gradient of a whole sequence of T steps. The sequence is made as it goes, as
 HYPR has one chunk. Each row is a process of its own, which runs a short sequence first; the peak is how much it grew after
 that. The time is the processor's, on one thread, so that other work on the machine weighs less.
 
-``--agreement`` writes instead how near the gradient is to that of BPTT, over seeds, in float64.
+``--agreement`` writes instead how near the gradient is to that of BPTT, over seeds, in float64: the cosine for the weights of
+the lowest layer, and for the parameters of its neuron the distance, in parts of their gradient's length.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,21 @@ from torch.nn import functional as F
 
 import spikescan
 from benchmarks.machine import machine, peak_bytes
-from spikescan import HYPR, LIF, Recurrent, Sequential
+from spikescan import GLIF, HYPR, KLIF, LIF, PMSN, PRF, Neuron, ParametricLIF, Recurrent, Sequential
 
 INPUTS, CHANNELS, OUTPUTS, BATCH = 64, 128, 4, 8
 LENGTHS = (1024, 16384)
 CHUNKS = (32, 128, 1024)
 SEEDS = 20
 STEPS = 240
+NEURONS: dict[str, Callable[[], Neuron]] = {
+    "lif": lambda: LIF(5.0),
+    "parametric_lif": lambda: ParametricLIF(5.0),
+    "klif": lambda: KLIF(5.0),
+    "glif": lambda: GLIF(32, STEPS),
+    "prf": lambda: PRF(32, learn_tau=True),
+    "pmsn": lambda: PMSN(32),
+}
 
 
 def chunks(steps: int, size: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -80,24 +89,31 @@ def measure(lateral: bool, method: str, steps: int, size: int) -> dict[str, Any]
     }
 
 
-def weight_gradient(
-    model: spikescan.Temporal, head: nn.Module, weights: list[Tensor], data: tuple[Tensor, Tensor], size: int
-) -> Tensor:
-    """Of `weights`, summed over pieces of `size` steps."""
-    total, state = torch.zeros(sum(weight.numel() for weight in weights), dtype=torch.float64), None
+def gradient_of(
+    model: spikescan.Temporal, head: nn.Module, parameters: list[Tensor], data: tuple[Tensor, Tensor], size: int
+) -> list[Tensor]:
+    """Of `parameters`, summed over pieces of `size` steps."""
+    total, state = [torch.zeros_like(parameter) for parameter in parameters], None
     for x, target in zip(*(tensor.split(size) for tensor in data), strict=True):
         spikes, state = model(x, state)
         loss = F.mse_loss(head(spikes), target, reduction="sum")
-        total += torch.cat([gradient.flatten() for gradient in torch.autograd.grad(loss, weights)])
+        total = [sum_ + part for sum_, part in zip(total, torch.autograd.grad(loss, parameters), strict=True)]
     return total
 
 
-def agreement(layers: int, lateral: bool, size: int) -> dict[str, Any]:
-    """The cosine between the gradients of HYPR and BPTT for the weights of the lowest layer, over seeds."""
-    found = []
+def flat(gradients: list[Tensor]) -> Tensor:
+    """As one vector."""
+    return torch.cat([gradient.flatten() for gradient in gradients])
+
+
+def agreement(neuron: str, layers: int, lateral: bool, size: int) -> dict[str, Any]:
+    """How near the gradients of HYPR and BPTT are for the lowest layer, over seeds."""
+    cosines, distances = [], []
     for seed in range(SEEDS):
         torch.manual_seed(seed)
-        stack = [Recurrent(16 if i == 0 else 32, 32, LIF(5.0), lateral=lateral).double() for i in range(layers)]
+        stack = [
+            Recurrent(16 if i == 0 else 32, 32, NEURONS[neuron](), lateral=lateral).double() for i in range(layers)
+        ]
         with torch.no_grad():
             for layer in stack:
                 layer.linear.weight.mul_(3.0)
@@ -105,16 +121,24 @@ def agreement(layers: int, lateral: bool, size: int) -> dict[str, Any]:
         x = torch.randn(STEPS, 4, 16, dtype=torch.float64)
         # Something to learn that lasts: a slow sum of the input.
         target, _ = spikescan.linear_recurrence(torch.tensor(0.95, dtype=torch.float64), x[..., :OUTPUTS])
-        weights = list(stack[0].parameters())
-        exact = weight_gradient(Sequential(*stack), head, weights, (x, target), STEPS)
-        in_chunks = weight_gradient(Sequential(*map(HYPR, stack)), head, weights, (x, target), size)
-        found.append(float(F.cosine_similarity(in_chunks, exact, dim=0)))
+        own = list(stack[0].neuron.parameters())
+        parameters = own + [each for each in stack[0].parameters() if all(each is not one for one in own)]
+        exact = gradient_of(Sequential(*stack), head, parameters, (x, target), STEPS)
+        found = gradient_of(Sequential(*map(HYPR, stack)), head, parameters, (x, target), size)
+        count = len(own)
+        cosines.append(float(F.cosine_similarity(flat(found[count:]), flat(exact[count:]), dim=0)))
+        if own:
+            wanted = flat(exact[:count])
+            distances.append(float((flat(found[:count]) - wanted).norm() / wanted.norm()))
     return {
+        "neuron": neuron,
         "layers": layers,
         "lateral": lateral,
         "chunk": size,
-        "cosine_mean": round(statistics.mean(found), 4),
-        "cosine_least": round(min(found), 4),
+        "cosine_mean": round(statistics.mean(cosines), 4),
+        "cosine_least": round(min(cosines), 4),
+        "own_distance_mean": f"{statistics.mean(distances):.2g}" if distances else None,
+        "own_distance_largest": f"{max(distances):.2g}" if distances else None,
         "seeds": SEEDS,
     }
 
@@ -135,7 +159,10 @@ def rows_of_agreement() -> Iterator[dict[str, Any]]:
     for layers in (1, 2):
         for lateral in (False, True):
             for size in (1, 4, 16, 60, STEPS):
-                yield agreement(layers, lateral, size)
+                yield agreement("lif", layers, lateral, size)
+    for neuron in [name for name in NEURONS if name != "lif"]:
+        for lateral in (False, True):
+            yield agreement(neuron, 1, lateral, 16)
 
 
 def main() -> None:

@@ -71,6 +71,7 @@ NAMES = [
     "create_neuron",
     "detach",
     "final_step",
+    "follow_training",
     "from_thermometer",
     "linear_recurrence",
     "list_models",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from spikescan.firing import Binary
 from spikescan.layers import (
+    HYPR,
     S4D,
     DecayingSum,
     EachPlace,
@@ -66,7 +67,8 @@ class Case(NamedTuple):
 
     `build` takes channels and time steps. `exact`: float32 results are the same bits however time and batch are cut (no
     matrix product, whose sums BLAS orders by shape); the others are compared in float64. `space`: the sizes after the
-    channels; `takes_space`: any others do as well.
+    channels; `takes_space`: any others do as well. `truncates`: a gradient stops at the state it is given, which so has none,
+    and it is not compiled.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Case(NamedTuple):
     exact: bool
     takes_space: bool = False
     space: tuple[int, ...] = ()
+    truncates: bool = False
 
     @property
     def dtype(self) -> torch.dtype:
@@ -94,9 +97,11 @@ class Case(NamedTuple):
         return module
 
 
-def neuron(name: str) -> Case:
-    exact = not neuron_class(name).mixes_channels
-    return Case(name, lambda channels, time_steps: create_neuron(name, channels, time_steps), exact, True)
+def neuron(name: str, *, exact: bool | None = None, **options: object) -> Case:
+    label = "-".join([name, *map(str, options.values())])
+    if exact is None:
+        exact = not neuron_class(name).mixes_channels
+    return Case(label, lambda channels, time_steps: create_neuron(name, channels, time_steps, options), exact, True)
 
 
 def dsn(channels: int) -> Temporal:
@@ -141,7 +146,13 @@ def model(name: str, variant: str = "", **more: object) -> Case:
     )
 
 
-NEURONS = [neuron(name) for name in list_neurons()]
+NEURONS = [neuron(name) for name in list_neurons()] + [
+    # How the spikes are found. These two start anew from the membrane at each call, equal to rounding.
+    neuron("parametric_lif", exact=False, method="decoupled"),
+    neuron("parametric_lif", exact=False, method="fixed_point"),
+    neuron("parametric_lif", method="speculative"),
+    neuron("lif", method="speculative", reset="hard"),
+]
 LAYERS = [
     Case("PerStep(Linear)", lambda channels, _: PerStep(nn.Linear(channels, 4)), False),
     Case("PerStep(Conv1d)", lambda channels, _: PerStep(nn.Conv1d(channels, 4, 1)), False, space=(2,)),
@@ -150,6 +161,7 @@ LAYERS = [
     Case("Sequential(space)", lambda channels, _: Sequential(dsn(channels), nn.ReLU(), dsn(channels)), True, True),
     Case("Recurrent", lambda channels, _: Recurrent(channels, 4, create_neuron("lif", 4)), False),
     Case("Recurrent(feed-forward)", lambda channels, _: Recurrent(channels, 4, dsn(4), lateral=False), False),
+    Case("HYPR", lambda c, _: HYPR(Recurrent(c, 4, create_neuron("parametric_lif", 4))), False, truncates=True),
     Case("Residual", lambda channels, _: Residual(dsn(channels)), True, True),
     Case("SpikeAttention", lambda channels, _: SpikeAttention(*(dsn(channels) for _ in range(4))), True, True),
     Case("DecayingSum", lambda channels, _: DecayingSum(channels), True, True),
@@ -177,6 +189,8 @@ def flagged(flag: str, value: bool) -> list[Case]:
 
 
 STREAMABLE = flagged("streamable", True)
+WITH_GRADIENT = [case for case in STREAMABLE if not case.truncates]
+"""Of the streamable ones, those whose carried state has a gradient."""
 
 
 @st.composite

@@ -8,6 +8,7 @@ from law_cases import (
     CASES,
     NEURONS,
     STREAMABLE,
+    WITH_GRADIENT,
     assert_same,
     assert_same_state,
     cuts_for,
@@ -38,7 +39,7 @@ def test_any_split_equals_one_pass(case, data):
     assert_same_state(state_pieces, state, exact=case.exact)
 
 
-@by_name(STREAMABLE)
+@by_name(WITH_GRADIENT)
 @given(data=st.data())
 def test_gradients_flow_through_the_carried_state(case, data):
     x = data.draw(inputs(case)).tensor(torch.float64)

@@ -8,7 +8,7 @@ import torch
 from law_cases import (
     CASES,
     NEURONS,
-    STREAMABLE,
+    WITH_GRADIENT,
     assert_same,
     assert_same_state,
     gradients,
@@ -38,7 +38,7 @@ def test_the_cpu_kernels_equal_the_reference(case, shape):
         assert_same(results["cpu"][name], expected, exact=False, what=name)
 
 
-@everything
+@pytest.mark.parametrize("case", [case for case in CASES if not case.truncates], ids=lambda case: case.name)
 def test_compiles_as_one_graph(case):
     x = case.input().requires_grad_()
     module = case.module(x)
@@ -53,7 +53,7 @@ def test_compiles_as_one_graph(case):
 
 # Said by the compiler itself about a carried state that has a gradient.
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
-@pytest.mark.parametrize("case", STREAMABLE, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", WITH_GRADIENT, ids=lambda case: case.name)
 def test_carried_state_compiles_as_one_graph(case):
     x = case.input(dtype=torch.float64).requires_grad_()
     module = case.module(x)
@@ -68,7 +68,7 @@ def test_carried_state_compiles_as_one_graph(case):
     assert_same(gradient, expected, exact=False, what="gradient")
 
 
-@pytest.mark.parametrize("case", STREAMABLE, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", WITH_GRADIENT, ids=lambda case: case.name)
 def test_step_compiles_as_one_graph(case):
     x = case.input()
     module = case.module(x)

@@ -8,7 +8,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spikescan import DSN, HYPR, IF, LIF, Binary, Cost, DenseDSN, InputError, Neuron, ParametricLIF, Recurrent, ops
+from spikescan import (
+    DSN,
+    GLIF,
+    HYPR,
+    IF,
+    KLIF,
+    LIF,
+    PMSN,
+    PRF,
+    Binary,
+    Cost,
+    DenseDSN,
+    InputError,
+    Neuron,
+    ParaLIF,
+    ParametricLIF,
+    Recurrent,
+    ops,
+)
 from spikescan.layers import Sequential
 from spikescan.layers.hypr import HYPRState
 from spikescan.neurons.base import State, Temporal, at_rest, map_state
@@ -64,6 +82,15 @@ NEURONS: dict[str, Callable[[], Neuron]] = {
     "no leak": lambda: IF(),
     "two numbers": AdaptiveLIF,
     "window of inputs": lambda: DSN(C, firing=Binary()).requires_grad_(False),
+}
+# With parameters of their own: shared by all channels, of each channel, of each step, in one number or in many.
+LEARNING: dict[str, Callable[[], Neuron]] = {
+    "leak": lambda: ParametricLIF(5.0, reset="hard", detach_reset=False),
+    "slope": lambda: KLIF(5.0),
+    "resonance": lambda: PRF(C, learn_tau=True),
+    "current": lambda: ParaLIF(3.0, 5.0, mode="threshold", learn_tau=True),
+    "compartments": lambda: PMSN(C, compartments=2),
+    "gates": lambda: GLIF(C, T),
 }
 every_neuron = pytest.mark.parametrize("neuron", NEURONS.values(), ids=NEURONS.keys())
 CHUNKS = [[1] * T, [7] * 8 + [4], [13, 1, 0, 46], [T]]
@@ -134,6 +161,44 @@ def test_without_lateral_weights_it_is_backpropagation_through_time(
     assert_same(gradients(HYPR(layer), x, weighted, grad, chunks), expected, "layer.")
 
 
+def without_feedback(layer: Recurrent, x: Tensor, grad: Tensor) -> dict[str, Tensor]:
+    """Backpropagation through all steps, but not through the spikes that V is given."""
+    carried, spikes = layer.initial_state(x[0])
+    assert layer.lateral is not None
+    total = x.new_zeros(())
+    for x_t, grad_t in zip(x.unbind(0), grad.unbind(0), strict=True):
+        spikes, carried = layer.neuron.step(layer.linear(x_t) + layer.lateral(spikes.detach()), carried)
+        total = total + weighted(spikes, grad_t)
+    named = trained(layer)
+    return dict(zip(named, torch.autograd.grad(total, list(named.values())), strict=True))
+
+
+@pytest.mark.parametrize("lateral", [False, True])
+@pytest.mark.parametrize("neuron", LEARNING.values(), ids=LEARNING.keys())
+def test_a_neurons_own_parameters_are_trained_alike(neuron: Callable[[], Neuron], lateral: bool) -> None:
+    steps, chunks = 30, [13, 1, 0, 16]
+    layer, x, grad = layer_of(neuron(), lateral=lateral), normal(steps, B, INPUTS), normal(steps, B, C)
+    with ops.backend("reference"):  # the cells have laws of their own; kernels would have to be compiled for each
+        expected = without_feedback(layer, x, grad) if lateral else gradients(layer, x, weighted, grad, [steps])
+        assert any(name.startswith("neuron.") for name in expected)
+        assert_same(gradients(HYPR(layer), x, weighted, grad, chunks), expected, "layer.")
+
+
+@any_chunks
+def test_kernels_train_a_neurons_own_parameters(chunks: list[int]) -> None:
+    layer, x, grad = layer_of(LEARNING["leak"]()), normal(T, B, INPUTS), normal(T, B, C)
+    assert_same(gradients(HYPR(layer), x, weighted, grad, chunks), gradients(layer, x, weighted, grad, [T]), "layer.")
+
+
+def test_a_frozen_neuron_is_none_that_learns() -> None:
+    layer, x, grad = layer_of(LEARNING["leak"](), lateral=True), normal(T, B, INPUTS), normal(T, B, C)
+    expected = gradients(HYPR(layer), x, weighted, grad, [20, 40])
+    layer.neuron.requires_grad_(False)
+    found = gradients(HYPR(layer), x, weighted, grad, [20, 40])
+    assert set(expected) - set(found) == {"layer.neuron.weight"}
+    assert_same(found, {name: expected[name] for name in found})
+
+
 @any_chunks
 def test_with_a_readout_and_a_loss_at_every_step(chunks: list[int]) -> None:
     layer, head = layer_of(LIF(5.0)), nn.Linear(C, 2).double()
@@ -147,7 +212,7 @@ def test_with_a_readout_and_a_loss_at_every_step(chunks: list[int]) -> None:
     assert_same({name.replace("0.layer", "0"): gradient for name, gradient in found.items()}, expected)
 
 
-@every_neuron
+@pytest.mark.parametrize("neuron", (NEURONS | {"leak": LEARNING["leak"]}).values(), ids=[*NEURONS, "leak"])
 def test_padding(neuron: Callable[[], Neuron]) -> None:
     """Each sample owes what it would owe alone, also where its chunk ends early or never begins."""
     hypr, x, grad = HYPR(layer_of(neuron(), lateral=True)), normal(T, B, INPUTS), normal(T, B, C)
@@ -264,7 +329,7 @@ class Noisy(AdaptiveLIF):
     [
         (lambda: HYPR(Recurrent(2, 3, DenseDSN(3))), "DenseDSN mixes channels"),
         (lambda: HYPR(Recurrent(2, 3, Noisy())), "Noisy draws random numbers"),
-        (lambda: HYPR(Recurrent(2, 3, ParametricLIF())), "not ParametricLIF's own weight; call layer.neuron.requires"),
+        (lambda: HYPR(Recurrent(2, 3, DSN(3))), "but not DSN's weight, bias; call layer.neuron.requires"),
         (lambda: HYPR(Recurrent(2, 3, LIF()))(torch.zeros(5, 1, 4)), "expected .* with C = 2"),
         (lambda: HYPR(Recurrent(2, 3, LIF()))(torch.zeros(5, 1, 2), (1, 2)), "its own is HYPRState"),
         (

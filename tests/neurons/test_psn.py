@@ -1,13 +1,15 @@
 """The parallel spiking neuron and its causal relatives: where they start, what masks them, what they refuse."""
 
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
 
 from spikescan import InputError
 from spikescan.firing import Binary, Integer
-from spikescan.neurons import PSN, MaskedPSN, SlidingPSN
+from spikescan.layers import Residual, Sequential
+from spikescan.neurons import PSN, MaskedPSN, SlidingPSN, follow_training
 
 
 @pytest.mark.parametrize("neuron", [PSN(64), MaskedPSN(64, 8)], ids=["PSN", "MaskedPSN"])
@@ -71,6 +73,33 @@ def test_psn_belongs_to_its_number_of_steps(steps: int) -> None:
         PSN(6)(torch.zeros(steps, 1, 3))
 
 
+def test_an_annealed_mask_follows_training_and_is_whole_elsewhere() -> None:
+    neuron, masked, psn = MaskedPSN(6, 2, anneal=0.25), MaskedPSN(6, 2), PSN(6)
+    masked.load_state_dict(neuron.state_dict())
+    psn.load_state_dict(neuron.state_dict())
+    x = torch.randn(6, 4, 3)
+    as_masked, as_psn = masked(x)[0], psn(x)[0]
+    assert torch.equal(neuron(x)[0], as_masked)  # nobody trains it
+    for passed, mask_weight in ((0.0, 0.0), (0.125, 0.5), (0.25, 1.0), (0.9, 1.0), (0.05, 0.2)):
+        follow_training(Sequential(neuron, Residual(neuron)), passed)
+        assert neuron.mask_weight == pytest.approx(mask_weight)
+        neuron.eval()
+        assert torch.equal(neuron(x)[0], as_masked)
+        assert torch.equal(torch.stack(list(_stepwise(neuron, x))), as_masked)
+        neuron.train()
+    with pytest.raises(InputError, match=r"mask_weight 0.2, so it is not causal.*Call eval\(\) first"):
+        neuron.step(x[0])
+    follow_training(neuron, 0.0)
+    assert torch.equal(neuron(x)[0], as_psn)
+
+
+def _stepwise(neuron: MaskedPSN, x: torch.Tensor) -> Iterator[torch.Tensor]:
+    state = None
+    for x_t in x:
+        y_t, state = neuron.step(x_t, state)
+        yield y_t
+
+
 def test_masked_psn_ends_with_its_matrix() -> None:
     neuron = MaskedPSN(6, 2)
     with pytest.raises(InputError, match=r"MaskedPSN\(6, 2\).* 7.* 6.*SlidingPSN"):
@@ -88,6 +117,8 @@ def test_masked_psn_ends_with_its_matrix() -> None:
         (lambda: MaskedPSN(6, 0), "order is 0, expected 1 to time_steps = 6"),
         (lambda: MaskedPSN(6, 7), "order is 7, expected 1 to time_steps = 6"),
         (lambda: MaskedPSN(6, 2, mask_weight=1.5), "mask_weight is 1.5, expected 0 to 1"),
+        (lambda: MaskedPSN(6, 2, anneal=0.0), "anneal is 0.0, expected a fraction of training above 0"),
+        (lambda: MaskedPSN(6, 2, anneal=0.1, mask_weight=0.5), "mask_weight is 0.5, but anneal=0.1 sets it"),
         (lambda: SlidingPSN(0), "order is 0, expected at least 1"),
     ],
 )

@@ -18,6 +18,7 @@ from spikescan.control.play import Evaluation, evaluate_policy, seeds
 from spikescan.control.replay import Replay
 from spikescan.control.run import build_agent, build_algorithm, check_same_experiment, shape_for
 from spikescan.control.td3 import Learner
+from spikescan.neurons.progress import follow_training
 from spikescan.training import EpochEnd
 from spikescan.training.checkpoint import Index, load_training_state, load_weights, read_index, save_checkpoint
 from spikescan.training.measure import NeuronMeter, measure
@@ -120,6 +121,7 @@ def _run_epoch(
                 agent.observe(observation)
             if step > options.start_steps and step % options.update_interval == 0:
                 agent.policy.train()
+                follow_training(agent, (step - 1) / (experiment.epochs * steps))
                 losses.append(learner.update(replay.sample(options.batch_size, options.sequence, generator), generator))
             if number % _STEPS_AN_EVENT == 0 or number == steps:
                 seconds = time.perf_counter() - started

@@ -29,6 +29,7 @@ from spikescan.neurons.mulfree import (
 from spikescan.neurons.para_lif import SPSN, ParaLIF, ParaLIFState
 from spikescan.neurons.pmsn import PMSN, PMSNState
 from spikescan.neurons.prf import PRF, S5RF, ResonatorState
+from spikescan.neurons.progress import follow_training
 from spikescan.neurons.psn import PSN, MaskedPSN, MaskedPSNState, PSNState, SlidingPSN, SlidingPSNState
 from spikescan.neurons.psu import IPSU, PSU, RPSU, IPSUState, PSUState, RPSUState
 from spikescan.neurons.registry import create_neuron, list_neurons
@@ -88,6 +89,7 @@ __all__ = [
     "auxiliary_losses",
     "create_neuron",
     "detach",
+    "follow_training",
     "list_neurons",
     "map_state",
     "sawtooth",

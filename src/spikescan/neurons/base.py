@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from spikescan.ops._checks import compute_dtype
 
 __all__ = [
     "Cost",
+    "Learns",
     "Neuron",
     "State",
     "Temporal",
@@ -122,6 +123,22 @@ class Neuron(Temporal):
         ``{"membrane": [T, B, C, *]}``, the membrane that the spikes are made of, from `state` on; further names as the
         neuron has them, such as "decay", and "threshold" where it changes with time.
         """
+
+
+@runtime_checkable
+class Learns(Protocol):
+    """A neuron whose parameters act as P numbers of each channel, and that can be run with others in their place.
+
+    So each sample may have its own, and the gradient of what one sample did is known (`HYPR`).
+    """
+
+    def learnt(self, x_t: Tensor) -> Tensor:
+        """What its parameters come to for input like ``x_t [B, C, *]``: ``[P, C]``, with their gradient."""
+
+    def forward_with(
+        self, learnt: Tensor, x: Tensor, state: State | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """`Temporal.forward` with numbers ``[B, P, C]`` for those that are learnt; x ``[T, B, C]``."""
 
 
 def at_rest(x_t: Tensor, *before: int) -> Tensor:

@@ -322,15 +322,35 @@ class GLIF(Neuron):
         self, x: Tensor, state: GLIFState | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, GLIFState]:
         """Run over all of time at once; see `Temporal.forward`."""
+        return self._run(x, state, lengths, _GLIF, self._part(), self._coefficients())
+
+    def learnt(self, x_t: Tensor) -> Tensor:
+        """See `Learns`: what the step reads, and what part of the input each step lets in."""
+        return torch.cat([torch.stack(self._coefficients()), self._part()])
+
+    def forward_with(
+        self, learnt: Tensor, x: Tensor, state: GLIFState | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, GLIFState]:
+        """See `Learns`."""
+        names = _GLIF.parameters
+        own = tuple(learnt[:, : len(names)].unbind(1))
+        part = learnt[:, len(names) :].transpose(0, 1)
+        unread = tuple(x.new_zeros(self.channels, dtype=learnt.dtype) for _ in names)
+        return self._run(x, state, lengths, _GLIF.carrying(*names), part, unread, own)
+
+    def _run(
+        self, x: Tensor, state: GLIFState | None, lengths: Tensor | None, cell: Cell, part: Tensor,
+        parameters: tuple[Tensor, ...], own: tuple[Tensor, ...] = (),
+    ) -> tuple[Tensor, GLIFState]:  # fmt: skip
         check_channels(self, x, 2, self.channels)
         x = zero_padding(x, lengths)
         position, membrane = self.initial_state(x.new_empty(x.shape[1:])) if state is None else self._checked(x, state)
-        spikes, (membrane,) = ops.sweep(
-            _GLIF,
-            self._gated(x, position, lengths),
-            self._coefficients(),
+        spikes, (membrane, *_) = ops.sweep(
+            cell,
+            self._gated(x, position, lengths, part),
+            parameters,
             firing=self.firing.surrogate.spec(0.0),
-            state=(membrane,),
+            state=(membrane, *own),
             lengths=lengths,
         )
         return spikes, GLIFState(position + (x.shape[0] if lengths is None else lengths), membrane)
@@ -339,7 +359,7 @@ class GLIF(Neuron):
     def trace(self, x: Tensor, state: GLIFState | None = None) -> dict[str, Tensor]:
         """See `Neuron.trace`; the membrane, shifted so that the learnt threshold is that of `firing`."""
         position, membrane = self.initial_state(x[0]) if state is None else self._checked(x, state)
-        gated = self._gated(x, position, None)
+        gated = self._gated(x, position, None, self._part())
         spec = self.firing.surrogate.spec(0.0)
         above = ops.sweep_membranes(_GLIF, gated, self._coefficients(), firing=spec, state=(membrane,))
         return {"membrane": above + self.firing.threshold}
@@ -350,8 +370,12 @@ class GLIF(Neuron):
         decay, threshold, reset, linear = torch.sigmoid(self.constants)
         return 1.0 - alpha * (1.0 - decay), (1.0 - alpha) * linear, threshold, gamma, (1.0 - gamma) * reset
 
-    def _gated(self, x: Tensor, position: Tensor, lengths: Tensor | None) -> Tensor:
-        """The input, of which each step lets a part in."""
+    def _part(self) -> Tensor:
+        """What part of the input each step lets in, ``[T, C]``."""
+        return 1.0 - torch.sigmoid(self.gates[1]) * (1.0 - torch.sigmoid(self.conductance))
+
+    def _gated(self, x: Tensor, position: Tensor, lengths: Tensor | None, part: Tensor) -> Tensor:
+        """The input, of which each step lets a part in: ``[T, C]``, or ``[T, B, C]`` where each sample has its own."""
         steps = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
         if position.shape[0] and not torch.compiler.is_compiling():
             end = int((position + (x.shape[0] if lengths is None else lengths)).max())
@@ -361,11 +385,10 @@ class GLIF(Neuron):
                     f"more, up to {end}: its gates end at {self.time_steps}. Start again with state=None, or use a neuron "
                     f"that never ends, such as LIF() or DSN(channels)."
                 )
-        beta = torch.sigmoid(self.gates[1])
-        part = 1.0 - beta * (1.0 - torch.sigmoid(self.conductance))
         rows = (position + steps).clamp(max=self.time_steps - 1)  # beyond it is padding
+        open_part = part[rows] if part.ndim == 2 else part[rows, torch.arange(x.shape[1], device=x.device)]
         shape = (*x.shape[:3], *[1] * (x.ndim - 3))
-        return (x.to(part.dtype) * part[rows].view(shape)).to(x.dtype)
+        return (x.to(part.dtype) * open_part.view(shape)).to(x.dtype)
 
     def _checked(self, x: Tensor, state: GLIFState) -> tuple[Tensor, Tensor]:
         position, membrane = self.unpack(state, GLIFState)

@@ -6,12 +6,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from spikescan import ops
 from spikescan.errors import InputError
 from spikescan.firing import Binary, Triangular
 from spikescan.neurons.base import Cost, Temporal, at_rest, check_state, no_weight_decay
 from spikescan.neurons.discretisation import exponential, log_uniform, zero_order_hold
-from spikescan.neurons.padding import zero_padding
 from spikescan.neurons.swept import SweptNeuron
 from spikescan.ops.sweep import Cell, detach, floor, relu
 
@@ -142,16 +140,6 @@ class PMSN(SweptNeuron):
         """At rest: zeros."""
         return PMSNState(at_rest(x_t, self.compartments), at_rest(x_t, self.compartments), at_rest(x_t))
 
-    def forward(
-        self, x: Tensor, state: PMSNState | None = None, lengths: Tensor | None = None
-    ) -> tuple[Tensor, PMSNState]:
-        """Run over all of time at once; see `Temporal.forward`."""
-        spikes, carried = ops.sweep(
-            self.cell(), zero_padding(x, lengths), firing=self.firing.spec, lengths=lengths, **self._given(x, state)
-        )
-        n = self.compartments
-        return spikes, PMSNState(torch.stack(carried[:n], 1), torch.stack(carried[n:-1], 1), carried[-1])
-
     def step(self, x_t: Tensor, state: PMSNState | None = None) -> tuple[Tensor, PMSNState]:
         """Run one time step, by `forward`: it knows how the state is made of what the cell carries."""
         return Temporal.step(self, x_t, state)
@@ -163,6 +151,10 @@ class PMSN(SweptNeuron):
             return given | {"state": None}
         check_state("PMSN", state, self.initial_state(x.new_empty(x.shape[1:])))
         return given | {"state": (*state.real.unbind(1), *state.imaginary.unbind(1), state.charge)}
+
+    def _packed(self, carried: tuple[Tensor, ...]) -> PMSNState:
+        n = self.compartments
+        return PMSNState(torch.stack(carried[:n], 1), torch.stack(carried[n:-1], 1), carried[-1])
 
     def cost(self) -> Cost:
         """A complex product a compartment, its input and its output, then charge and reset."""

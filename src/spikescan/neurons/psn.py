@@ -114,14 +114,17 @@ class MaskedPSN(Neuron):
 
     .. math:: H = \big(\lambda M_k + (1 - \lambda) J\big) \circ W \; X, \quad S = \Theta(H + b)
 
-    M_k is 1 where j <= i <= j + k - 1, J all ones. The attribute `mask_weight` is lambda: a training schedule raises it from 0
-    to 1 (the paper: lambda = min(1, 8 e / (E - 1)) at epoch e of E); below 1 the neuron is not causal and does not
-    stream. Initial values as `PSN`.
+    M_k is 1 where j <= i <= j + k - 1, J all ones. Lambda is 1, unless `anneal` has the mask come gradually: in training it
+    then rises from 0, in evaluation it is 1. Initial values as `PSN`.
 
     Args:
         time_steps: T, the most steps it can see.
         order: k, inputs that one step sees.
-        mask_weight: lambda at the start; 1 is fully masked.
+        mask_weight: lambda, an attribute that code of your own may set. Below 1 the neuron is not causal and takes no state.
+        anneal: the fraction of training in which lambda rises from 0 to 1: lambda = min(1, p / anneal) after the fraction p of
+            the updates. The paper's runs take 1/8 (lambda = min(1, 8 e / (E - 1)) at epoch e of E). The training loops tell it
+            p; code of your own calls `follow_training(model, p)` before each update. Until then, and in evaluation, lambda
+            is 1: what is validated, saved and streamed is the causal neuron.
         firing: `Binary` (its threshold is where the learnt one starts) or `Integer`.
 
     Shapes: x ``[T, B, C, *]`` to spikes ``[T, B, C, *]``.
@@ -129,15 +132,32 @@ class MaskedPSN(Neuron):
 
     length_bound = True
 
-    def __init__(self, time_steps: int, order: int, *, mask_weight: float = 1.0, firing: Firing | None = None) -> None:
+    def __init__(
+        self,
+        time_steps: int,
+        order: int,
+        *,
+        mask_weight: float = 1.0,
+        anneal: float | None = None,
+        firing: Firing | None = None,
+    ) -> None:
         super().__init__()
         if time_steps < 1 or not 1 <= order <= time_steps:
             raise InputError(f"MaskedPSN: order is {order}, expected 1 to time_steps = {time_steps}.")
         if not 0.0 <= mask_weight <= 1.0:
             raise InputError(f"MaskedPSN: mask_weight is {mask_weight}, expected 0 to 1.")
+        if anneal is not None and not 0.0 < anneal <= 1.0:
+            raise InputError(
+                f"MaskedPSN: anneal is {anneal}, expected a fraction of training above 0, or None for none."
+            )
+        if anneal is not None and mask_weight != 1.0:
+            raise InputError(
+                f"MaskedPSN: mask_weight is {mask_weight}, but anneal={anneal} sets it from 0 to 1; pass one of them."
+            )
         self.time_steps = time_steps
         self.order = order
         self.mask_weight = float(mask_weight)
+        self.anneal = None if anneal is None else float(anneal)
         self.firing = Binary() if firing is None else firing
         bound = 1.0 / math.sqrt(time_steps)
         self.weight = nn.Parameter(torch.empty(time_steps, time_steps).uniform_(-bound, bound))
@@ -148,13 +168,23 @@ class MaskedPSN(Neuron):
         position = torch.zeros(x_t.shape[0], dtype=torch.int64, device=x_t.device)
         return MaskedPSNState(position, at_rest(x_t, self.order - 1))
 
+    def follow_training(self, passed: float) -> None:
+        """See `FollowsTraining`."""
+        if self.anneal is not None:
+            self.mask_weight = min(1.0, passed / self.anneal)
+
+    def _mask_weight(self) -> float:
+        """Lambda as it acts: annealing is for training alone."""
+        return self.mask_weight if self.training or self.anneal is None else 1.0
+
     def masked_weight(self) -> Tensor:
         """The matrix in use, ``[T, T]``."""
-        if self.mask_weight == 1.0:  # as below, with fewer matrices of that size
+        mask_weight = self._mask_weight()
+        if mask_weight == 1.0:  # as below, with fewer matrices of that size
             return self.weight.tril().triu(1 - self.order)
         ones = torch.ones_like(self.weight)
         band = ones.tril() - ones.tril(-self.order)
-        return (self.mask_weight * band + (1.0 - self.mask_weight)) * self.weight
+        return (mask_weight * band + (1.0 - mask_weight)) * self.weight
 
     def forward(
         self, x: Tensor, state: MaskedPSNState | None = None, lengths: Tensor | None = None
@@ -185,14 +215,15 @@ class MaskedPSN(Neuron):
         position, window = self.unpack(state, MaskedPSNState)
         if state is None:
             check_end(name, self.time_steps, x, None, lengths)
-            masked = self.mask_weight == 1.0
+            masked = self._mask_weight() == 1.0
             weight = self.weight if masked else self.masked_weight()
             return ops.time_mixing(x, weight[:T, :T], bias[:T], firing=firing, order=self.order if masked else None)
         check_past(name, x, position, window, self.order)
-        if self.mask_weight < 1.0:
+        if self._mask_weight() < 1.0:
+            way = "Set mask_weight = 1.0 once training has annealed it" if self.anneal is None else "Call eval() first"
             raise InputError(
-                f"{name} has mask_weight {self.mask_weight}, so it is not causal yet and takes no state. "
-                f"Set mask_weight = 1.0 once training has annealed it."
+                f"{name} has mask_weight {self.mask_weight}, so it is not causal yet and takes no state. {way}, "
+                f"or give it whole sequences."
             )
         check_end(name, self.time_steps, x, position, lengths)
         return mix_onward(x, position, window, self.weight, bias, firing=firing)
@@ -203,7 +234,8 @@ class MaskedPSN(Neuron):
 
     def extra_repr(self) -> str:
         """Shown by `print`."""
-        return f"{self.time_steps}, order={self.order}, mask_weight={self.mask_weight}, firing={self.firing}"
+        mask = f"mask_weight={self.mask_weight}" if self.anneal is None else f"anneal={self.anneal}"
+        return f"{self.time_steps}, order={self.order}, {mask}, firing={self.firing}"
 
 
 class SlidingPSNState(NamedTuple):

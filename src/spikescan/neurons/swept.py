@@ -38,10 +38,29 @@ class SweptNeuron(Neuron):
 
     def forward(self, x: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, Any]:
         """Run over all of time at once; see `Temporal.forward`."""
-        spikes, state = ops.sweep(
+        spikes, carried = ops.sweep(
             self.cell(), zero_padding(x, lengths), firing=self.firing.spec, lengths=lengths, **self._given(x, state)
         )
-        return spikes, self.state_type(*state)
+        return spikes, self._packed(carried)
+
+    def learnt(self, x_t: Tensor) -> Tensor:
+        """See `Learns`: the coefficients that are tensors."""
+        found = [each for each in self.coefficients(x_t.device) if isinstance(each, Tensor)]
+        return torch.stack([each.expand(x_t.shape[1]) for each in found]) if found else x_t.new_empty(0, x_t.shape[1])
+
+    def forward_with(
+        self, learnt: Tensor, x: Tensor, state: Any = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, Any]:
+        """See `Learns`."""
+        given, cell = self._given(x, state), self.cell()
+        values = zip(cell.parameters, self.coefficients(x.device), strict=True)
+        names = [name for name, value in values if isinstance(value, Tensor)]
+        before = given["state"] or (None,) * len(cell.states)
+        spikes, carried = ops.sweep(
+            cell.carrying(*names), zero_padding(x, lengths), given["parameters"], firing=self.firing.spec,
+            state=(*before, *learnt.unbind(1)), lengths=lengths,
+        )  # fmt: skip
+        return spikes, self._packed(carried[: len(cell.states)])
 
     def step(self, x_t: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Run one time step; see `Temporal.step`."""
@@ -70,3 +89,7 @@ class SweptNeuron(Neuron):
             for each in self.coefficients(x.device)
         )
         return {"parameters": parameters, "state": self.unpack(state, self.state_type)}
+
+    def _packed(self, carried: tuple[Tensor, ...]) -> Any:
+        """The state, of what the cell carries."""
+        return self.state_type(*carried)

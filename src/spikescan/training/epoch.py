@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from spikescan.data import Batch, Split
 from spikescan.errors import InputError
 from spikescan.neurons.auxiliary import auxiliary_losses
+from spikescan.neurons.progress import follow_training
 from spikescan.tasks import Task
 from spikescan.training.evaluation import Share, bare, means, over_processes, shares, sums_over, trimmable
 from spikescan.training.events import Event, Notice, Step
@@ -89,7 +90,9 @@ def run_epoch(learner: Learner, epoch: int) -> Generator[Event, None, Trained]:
             shares(order, learner.batch_size, fabric.global_rank, fabric.world_size), start=1
         ):
             step = (epoch - 1) * steps + number
-            learning_rate = _set_learning_rate(learner, (step - 1) / (learner.epochs * steps))
+            passed = (step - 1) / (learner.epochs * steps)
+            learning_rate = _set_learning_rate(learner, passed)
+            follow_training(bare(learner.model), passed)
             sums += _update(learner, share, f"epoch {epoch}, update {number} of {steps}")
             if fabric.is_global_zero:
                 if number == 1:

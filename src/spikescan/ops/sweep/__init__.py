@@ -210,7 +210,8 @@ def _fake(
     keep: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    kept = x.new_empty((len(initial), *x.shape) if keep else (0,), dtype=initial.dtype)
+    steps = -(-x.shape[0] // load("sweep", backend).KEEP_EVERY)
+    kept = x.new_empty((len(initial), steps, *x.shape[1:]) if keep else (0,), dtype=initial.dtype)
     return torch.empty_like(x), torch.empty_like(initial), kept
 
 
@@ -261,7 +262,7 @@ def _kernel_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     module = load("sweep", backend)
     options = (lengths, cell, kind, numbers)
-    if kept.numel() < len(initial) * x.numel():  # recompute
+    if not kept.numel():  # recompute
         kept = module.forward(x, initial, parameters, *options, True)[2]
     return module.backward(grad_spikes, grad_final, x, initial, parameters, kept, *options)  # type: ignore[no-any-return]
 

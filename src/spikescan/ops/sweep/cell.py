@@ -1,5 +1,6 @@
 """A neuron's step, written once: traced into a program, differentiated, and compiled by every backend."""
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -253,6 +254,21 @@ class Cell:
         self.gradient = _differentiated(self.program, [x, *state, *values])
         self.key = hashlib.sha256(f"{self.program}\n{self.gradient}".encode()).hexdigest()[:16]
         _CELLS[self.key] = self
+
+    @functools.cache  # noqa: B019  # as many as there are cells, which are made at import
+    def carrying(self, *names: str) -> "Cell":
+        """The same step with these parameters as further states, which never change.
+
+        Each element then has its own, and their gradient is not summed over samples. What is given in their place is not read.
+        """
+        count, places = len(self.states), [self.parameters.index(name) for name in names]
+
+        def step(x: Any, state: Any, parameters: Any, fire: Any) -> Any:
+            own = dict(zip(places, state[count:], strict=True))
+            spikes, after = self.step(x, state[:count], tuple(own.get(i, p) for i, p in enumerate(parameters)), fire)
+            return spikes, (*after, *state[count:])
+
+        return Cell(step, states=(*self.states, *names), parameters=self.parameters) if names else self
 
 
 def cell_of(key: str) -> Cell:

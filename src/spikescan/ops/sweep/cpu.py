@@ -1,7 +1,10 @@
 """A cell as two sweeps over time; the sweep is cut as in `spikescan.ops.dynamic_decay.cpu`.
 
-The forward sweep is given the cell's program and the backward sweep its gradient, both as types: each cell has kernels of
+The forward sweep is given the cell's program and the backward sweep that and its gradient, as types: each cell has kernels of
 its own, into which its operations are written out.
+
+What is kept for the backward are the states before every 16th step. It computes those between again, a tile at a time, in
+the cache: an addition or two a neuron-step, where reading them would cost as much as the whole step does.
 """
 
 import functools
@@ -23,13 +26,11 @@ from spikescan.ops._firing import FiringSpec, Kind
 from spikescan.ops._simd import (
     BYTES,
     Vector,
-    _emit_store,
     _from_llvm,
     _to_llvm,
     add_columns,
     choose,
     full,
-    further,
     load,
     load_rows,
     part,
@@ -41,15 +42,21 @@ from spikescan.ops._simd import (
     store_rows,
     tabulate,
     traced,
+    upcoming,
     whole,
 )
 from spikescan.ops._threads import parts, spread
-from spikescan.ops._tiling import is_past_cache, tiling
+from spikescan.ops._tiling import is_past_cache
 from spikescan.ops.fire.cpu import exp_of, through
 from spikescan.ops.fire.cpu import spikes as fire
 from spikescan.ops.sigmoid.cpu import logistic
 from spikescan.ops.stepping.link import Call
 from spikescan.ops.sweep.cell import Cell, Node, Program, cell_of
+
+KEEP_EVERY = 16
+"""Steps of a tile, and from one kept state to the next."""
+BLOCK = 1 << 14
+"""Bytes of a block of neurons: long runs in memory, which a sweep asks for in their order. Two tiles fit the cache of a core."""
 
 # --- a cell as a type ------------------------------------------------------------------------------------------------
 
@@ -207,49 +214,32 @@ def select_rows(mask, a, b):
     return tuple(choose(mask, one, other) for one, other in zip(a, b, strict=True))
 
 
-@intrinsic
-def _store_rows_past_cache(context, array, index, stride, vectors, group):
-    """As `store_rows`, past the cache."""
-
-    def generate(context, builder, signature, args):
-        at = args[1]
-        for i in range(len(vectors)):
-            value = builder.extract_value(args[3], i)
-            _emit_store(context, builder, signature.args[0], args[0], at, value, group, args[4], past_cache=True)
-            at = builder.add(at, args[2])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, types.intp, vectors, group), generate
-
-
 # --- sweeps ----------------------------------------------------------------------------------------------------------
 
 
 @inline
 def _forward_tile(
-    cell, x, table, limits, spikes, kept, carried, n, slot, column, ahead, first, last, size, neurons, period, block,
+    cell, x, table, limits, spikes, kept, carried, n, slot, column, ahead, first, last, rows, neurons, period, block,
     states, parameters, unit, kind, level, keep, past_cache, group,
 ):  # fmt: skip
+    step = BYTES // x.itemsize
     values = load_rows(table, column, period, parameters, group)
     state = load_rows(carried, slot, block, states, group)
+    if keep:
+        store_rows(kept, first // KEEP_EVERY * neurons + n, rows * neurons, state, group)
     masked = limits.size > 0
     zero = full(0.0, group)
     limit = load(limits, n, group) if masked else zero
     for t in range(first, last):
         at = t * neurons + n
         inputs = load(x, at, group)
-        prefetch(x, at + ahead, group)
+        prefetch(x, ahead + (t - first) * step, group)
         s, after = _advance(cell, inputs, state, values, unit, kind, level)
         if masked:
             valid = limit > t
             after = select_rows(valid, after, state)
             s = select(valid, s, zero)
         state = after
-        if keep:
-            if past_cache:
-                _store_rows_past_cache(kept, at, size, state, group)
-            else:
-                store_rows(kept, at, size, state, group)
         put(spikes, at, s, past_cache, group)
     store_rows(carried, slot, block, state, group)
 
@@ -257,16 +247,16 @@ def _forward_tile(
 @kernel
 def _forward(
     cell, x_at, parameters_at, initial_at, limits_at, spikes_at, kept_at, final_at, like,
-    low, high, steps, neurons, channels, space, period, block, tile, states, parameters, unit, kind, level, keep, masked,
+    low, high, steps, neurons, channels, space, period, block, states, parameters, unit, kind, level, keep, masked,
     past_cache,
 ):  # fmt: skip
-    size = steps * neurons
+    size, rows = steps * neurons, -(-steps // KEEP_EVERY)
     x, spikes = row(x_at, size, like), row(spikes_at, size, like)
-    kept = row(kept_at, len(states) * size if keep else 0, like)
+    kept = row(kept_at, len(states) * rows * neurons if keep else 0, like)
     initial, final = row(initial_at, len(states) * neurons, like), row(final_at, len(states) * neurons, like)
     limits = row(limits_at, neurons if masked else 0, like)
     table = _table(parameters_at, parameters, channels, space, period, like)
-    step = BYTES // x.itemsize
+    step, tile = BYTES // x.itemsize, KEEP_EVERY
     carried = np.empty(len(states) * block, x.dtype)
     for start in range(low, high, block):
         stop = min(start + block, high)
@@ -276,17 +266,19 @@ def _forward(
             ]
         for first in range(0, steps, tile):
             last = min(first + tile, steps)
+            following = last * neurons + start if last < steps else stop
             column = start % period
             for n in range(start, stop, step):
-                ahead = further(n - start, stop - start, tile * neurons)
+                slot = n - start
+                ahead = upcoming(slot, stop - start, tile, step, neurons, following)
                 if stop - n >= step:
                     _forward_tile(
-                        cell, x, table, limits, spikes, kept, carried, n, n - start, column, ahead, first, last, size, neurons,
+                        cell, x, table, limits, spikes, kept, carried, n, slot, column, ahead, first, last, rows, neurons,
                         period, block, states, parameters, unit, kind, level, keep, past_cache, whole(x),
                     )  # fmt: skip
                 else:
                     _forward_tile(
-                        cell, x, table, limits, spikes, kept, carried, n, n - start, column, ahead, first, last, size, neurons,
+                        cell, x, table, limits, spikes, kept, carried, n, slot, column, ahead, first, last, rows, neurons,
                         period, block, states, parameters, unit, kind, level, keep, past_cache, part(x, stop - n),
                     )  # fmt: skip
                 column += step
@@ -309,23 +301,31 @@ def _table(parameters_at, parameters, channels, space, period, like):
 
 @inline
 def _backward_tile(
-    cell, x, table, initial, kept, limits, grad_spikes, grad_x, carried, sums, n, slot, column, ahead, first, last, size,
+    cell, x, table, kept, limits, grad_spikes, grad_x, carried, sums, seen, n, slot, column, ahead, first, last, rows,
     neurons, period, block, states, parameters, unit, kind, level, a, b, c, past_cache, group,
 ):  # fmt: skip
+    step = BYTES // x.itemsize
     values = load_rows(table, column, period, parameters, group)
-    grads = load_rows(carried, slot, block, states, group)
-    totals = load_rows(sums, slot, block, parameters, group)
     masked = limits.size > 0
     zero = full(0.0, group)
     limit = load(limits, n, group) if masked else zero
+    # The states before each step of the tile, again.
+    state = load_rows(kept, first // KEEP_EVERY * neurons + n, rows * neurons, states, group)
+    store_rows(seen, 0, step, state, group)
+    for t in range(first, last - 1):
+        _, after = _advance(cell, load(x, t * neurons + n, group), state, values, unit, kind, level)
+        if masked:
+            after = select_rows(limit > t, after, state)
+        state = after
+        store_rows(seen, (t + 1 - first) * len(states) * step, step, state, group)
+    grads = load_rows(carried, slot, block, states, group)
+    totals = load_rows(sums, slot, block, parameters, group)
     for t in range(last - 1, first - 1, -1):
         at = t * neurons + n
-        # One load of either place: two would be two copies of the step.
-        source, first_at, apart = (kept, at - neurons, size) if t > 0 else (initial, n, neurons)
-        before = load_rows(source, first_at, apart, states, group)
-        prefetch(grad_spikes, at + ahead, group)
-        prefetch(x, at + ahead, group)
-        prefetch(kept, at + ahead, group)
+        before = load_rows(seen, (t - first) * len(states) * step, step, states, group)
+        soon = ahead + (last - 1 - t) * step
+        prefetch(x, soon, group)
+        prefetch(grad_spikes, soon, group)
         of_x, of_states, sums_on = _retreat(
             cell,
             load(x, at, group),
@@ -354,22 +354,23 @@ def _backward_tile(
 
 @kernel
 def _backward(
-    cell, x_at, parameters_at, initial_at, kept_at, limits_at, grad_spikes_at, grad_final_at, grad_x_at, grad_initial_at,
-    totals_at, like, low, high, steps, neurons, channels, space, period, block, tile, states, parameters, unit, kind,
+    cell, x_at, parameters_at, kept_at, limits_at, grad_spikes_at, grad_final_at, grad_x_at, grad_initial_at,
+    totals_at, like, low, high, steps, neurons, channels, space, period, block, states, parameters, unit, kind,
     level, a, b, c, masked, past_cache,
 ):  # fmt: skip
-    size = steps * neurons
-    x, kept = row(x_at, size, like), row(kept_at, len(states) * size, like)
+    size, rows = steps * neurons, -(-steps // KEEP_EVERY)
+    x, kept = row(x_at, size, like), row(kept_at, len(states) * rows * neurons, like)
     grad_spikes, grad_x = row(grad_spikes_at, size, like), row(grad_x_at, size, like)
-    initial, grad_final = row(initial_at, len(states) * neurons, like), row(grad_final_at, len(states) * neurons, like)
-    grad_initial, limits = (
+    grad_final, grad_initial = (
+        row(grad_final_at, len(states) * neurons, like),
         row(grad_initial_at, len(states) * neurons, like),
-        row(limits_at, neurons if masked else 0, like),
     )
+    limits = row(limits_at, neurons if masked else 0, like)
     totals = row(totals_at, len(parameters) * period, like)
     table = _table(parameters_at, parameters, channels, space, period, like)
-    step = BYTES // x.itemsize
+    step, tile = BYTES // x.itemsize, KEEP_EVERY
     carried = np.empty(len(states) * block, x.dtype)
+    seen = np.empty(len(states) * tile * step, x.dtype)
     for start in range(low, high, block):
         stop = min(start + block, high)
         for each in range(len(states)):
@@ -377,21 +378,23 @@ def _backward(
                 each * neurons + start : each * neurons + stop
             ]
         sums = np.zeros(len(parameters) * block, x.dtype)
-        for last in range(steps, 0, -tile):
-            first = max(last - tile, 0)
+        for first in range((rows - 1) * tile, -1, -tile):
+            last = min(first + tile, steps)
+            following = (first - tile) * neurons + start if first > 0 else (rows - 1) * tile * neurons + stop
             column = start % period
             for n in range(start, stop, step):
-                ahead = further(n - start, stop - start, -tile * neurons)
+                slot = n - start
+                ahead = upcoming(slot, stop - start, tile, step, neurons, following)
                 if stop - n >= step:
                     _backward_tile(
-                        cell, x, table, initial, kept, limits, grad_spikes, grad_x, carried, sums, n, n - start, column, ahead,
-                        first, last, size, neurons, period, block, states, parameters, unit, kind, level, a, b, c, past_cache,
+                        cell, x, table, kept, limits, grad_spikes, grad_x, carried, sums, seen, n, slot, column, ahead, first,
+                        last, rows, neurons, period, block, states, parameters, unit, kind, level, a, b, c, past_cache,
                         whole(x),
                     )  # fmt: skip
                 else:
                     _backward_tile(
-                        cell, x, table, initial, kept, limits, grad_spikes, grad_x, carried, sums, n, n - start, column, ahead,
-                        first, last, size, neurons, period, block, states, parameters, unit, kind, level, a, b, c, past_cache,
+                        cell, x, table, kept, limits, grad_spikes, grad_x, carried, sums, seen, n, slot, column, ahead, first,
+                        last, rows, neurons, period, block, states, parameters, unit, kind, level, a, b, c, past_cache,
                         part(x, stop - n),
                     )  # fmt: skip
                 column += step
@@ -418,19 +421,19 @@ def forward(
     channels = Channels.of(x)
     inputs = in_compute_dtype(x)
     spikes, final = torch.empty_like(inputs), torch.empty_like(initial)
-    kept = empty((len(initial), *x.shape) if keep else (0,), x)
+    kept = empty((len(initial), -(-len(x) // KEEP_EVERY), *x.shape[1:]) if keep else (0,), x)
     limits = limits_of(lengths, channels, x)
     addresses = tuple(tensor.data_ptr() for tensor in (inputs, parameters, initial, limits, spikes, kept, final))
     _, _, neurons, period = channels
-    block, tile = tiling(neurons, final.itemsize)
+    block = BLOCK // final.itemsize
     unit = FiringSpec(Kind(kind), *numbers).unit
     counts = (static(len(initial)), static(len(parameters)))
 
     def run(_: int, low: int, high: int) -> None:
         _forward(
             cell_of(cell), *addresses, number_like(final), low, high, x.shape[0], neurons, channels.channels, channels.space,
-            period, block, tile, *counts, unit, static(kind), numbers[0], keep, lengths is not None,
-            is_past_cache(neurons, spikes, kept),
+            period, block, *counts, unit, static(kind), numbers[0], keep, lengths is not None,
+            is_past_cache(neurons, spikes),
         )  # fmt: skip
 
     grain = BYTES // final.itemsize
@@ -507,10 +510,10 @@ def _constants_of_step(
     layout = Channels.of(torch.empty(1, batch, channels, math.prod(space), dtype=dtype, device="meta"))
     _, _, neurons, period = layout
     unit = FiringSpec(Kind(kind), level).unit
-    one_step, block, tile = 1, 1024, 1
+    one_step, block = 1, 1024
     middle = (
-        like, 0, neurons, one_step, neurons, channels, layout.space, period, block, tile, static(states), static(parameters),
-        unit, static(kind),
+        like, 0, neurons, one_step, neurons, channels, layout.space, period, block, static(states), static(parameters), unit,
+        static(kind),
     )  # fmt: skip
     return cell_of(cell), middle, (False, False, False)
 
@@ -538,17 +541,17 @@ def backward(
     count = parts(neurons, x.shape[0], grain)
     totals = initial.new_zeros(count, len(parameters), period)
     tensors = (
-        inputs, parameters, initial, kept, limits, grad_spikes.to(inputs.dtype), of_final, grad_x, grad_initial
+        inputs, parameters, kept, limits, grad_spikes.to(inputs.dtype), of_final, grad_x, grad_initial
     )  # fmt: skip
     addresses = tuple(tensor.data_ptr() for tensor in tensors)
-    block, tile = tiling(neurons, initial.itemsize)
+    block = BLOCK // initial.itemsize
     unit = FiringSpec(Kind(kind), *numbers).unit
     counts = (static(len(initial)), static(len(parameters)))
 
     def run(part: int, low: int, high: int) -> None:
         _backward(
             cell_of(cell), *addresses, totals[part].data_ptr(), number_like(initial), low, high, x.shape[0], neurons,
-            channels.channels, channels.space, period, block, tile, *counts, unit, static(kind), *numbers,
+            channels.channels, channels.space, period, block, *counts, unit, static(kind), *numbers,
             lengths is not None, is_past_cache(neurons, grad_x),
         )  # fmt: skip
 

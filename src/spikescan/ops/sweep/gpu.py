@@ -18,7 +18,10 @@ from spikescan.ops._firing import FiringSpec, Kind
 from spikescan.ops._triton import Launch, Tile, channel_sum, configure
 from spikescan.ops.sweep.cell import Cell, Node, Program, cell_of
 
-__all__ = ["backward", "forward"]
+__all__ = ["KEEP_EVERY", "backward", "forward"]
+
+KEEP_EVERY = 1
+"""Steps from one kept state to the next."""
 
 _OPERATIONS = {
     "add": "{} + {}",
