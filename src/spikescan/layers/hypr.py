@@ -56,7 +56,8 @@ class HYPR(Temporal):
     and it does not compile as one graph, as its forward pass holds backward ones.
 
     Source: arXiv 2506.14464, whose S-stage and P-stage these are; the P-stage is here the neuron's own backward pass over the
-    chunk, one for each number of its state. An update between two chunks is possible; the eligibility is then of weights that have since moved a little.
+    chunk, one for each number of its state. An update between two chunks is possible; the eligibility is then of weights that
+    have since moved a little.
 
     Args:
         layer: what is trained; its parameters are shared, and it may be run without `HYPR` at any time. Its neuron is one
