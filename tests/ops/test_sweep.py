@@ -41,6 +41,21 @@ def test_recomputing_the_states_changes_no_bit() -> None:
         assert torch.equal(value, again[name]), name
 
 
+@pytest.mark.parametrize("steps", [16, 17, 160])
+def test_what_is_kept_for_the_backward_is_the_input_and_few_states(steps: int) -> None:
+    """Two states of each 16 steps, not of each."""
+    case = cases.sweep((steps, 2, 32), torch.float32, Kind.ATAN)
+    inputs = {name: tensor.requires_grad_() for name, tensor in case.inputs.items()}
+    saved: dict[int, torch.Tensor] = {}
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda each: saved.setdefault(each.data_ptr(), each), lambda each: each
+    ):
+        case.call(**inputs)
+    one_step, parameters = 2 * 32, 2 * 32
+    expected = steps * one_step + 2 * -(-steps // 16) * one_step + 2 * one_step + parameters
+    assert sum(each.numel() for each in saved.values()) <= expected
+
+
 def smooth(x, state, parameters, fire):
     (v, a), (decay, gain) = state, parameters
     h = fire(decay * v + gain * x)

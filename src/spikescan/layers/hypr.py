@@ -52,9 +52,12 @@ class HYPR(Temporal):
     * of the layers below, and of anything with a memory above: paths through the state that crosses a chunk's end
       are left out. Chunks of one step leave all of them out; longer ones find more of them.
 
+    Of the laws that everything temporal is held to, two are not its own: no gradient passes through the state that it returns,
+    and it does not compile as one graph, as its forward pass holds backward ones.
+
     Source: arXiv 2506.14464, whose S-stage and P-stage these are; the P-stage is here the neuron's own backward pass over the
-    chunk, one for each number of its state. The state that comes out has no gradient. An update between two chunks is
-    possible; the eligibility is then of weights that have since moved a little.
+    chunk, one for each number of its state. An update between two chunks is possible; the eligibility is then of weights that
+    have since moved a little.
 
     Args:
         layer: what is trained; its parameters are shared, and it may be run without `HYPR` at any time. Its neuron is one

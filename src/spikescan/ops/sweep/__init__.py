@@ -55,7 +55,8 @@ def sweep(
         firing: what `fire` does to a membrane in the step.
         state: as many as the cell has, each ``[B, C, *]``; None is zero.
         lengths: int64 ``[B]``, valid steps; None is all T.
-        recompute: keep only the input for the backward pass, and compute the states again there.
+        recompute: keep only the input for the backward pass, and run forward again there. Little is gained on a CPU: it keeps
+            the input and the states before every 16th step, and computes those between again in any case.
 
     Returns:
         Spikes ``[T, B, C, *]`` in the dtype of x, and the states after the last valid step in float32 (float64 for float64

@@ -56,7 +56,7 @@ from spikescan.ops.sweep.cell import Cell, Node, Program, cell_of
 KEEP_EVERY = 16
 """Steps of a tile, and from one kept state to the next."""
 BLOCK = 1 << 14
-"""Bytes of a block of neurons: long runs in memory, which a sweep asks for in their order. Two tiles fit the cache of a core."""
+"""Bytes of a block of neurons: long runs in memory, asked for in their order; two tiles of it fit the cache of a core."""
 
 # --- a cell as a type ------------------------------------------------------------------------------------------------
 
