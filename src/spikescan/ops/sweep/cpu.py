@@ -22,11 +22,10 @@ from spikescan.ops._firing import FiringSpec, Kind
 from spikescan.ops._simd import (
     BYTES,
     Vector,
-    _emit_store,
-    _from_llvm,
-    _to_llvm,
     add_columns,
     choose,
+    emit_store,
+    from_llvm,
     full,
     further,
     load,
@@ -39,6 +38,7 @@ from spikescan.ops._simd import (
     static,
     store_rows,
     tabulate,
+    to_llvm,
     traced,
     whole,
 )
@@ -164,11 +164,11 @@ def _advance(context, cell, x, states, parameters, unit, kind, level):
 
     def generate(context, builder, signature, args):
         _, x, states, parameters, unit, kind, level = (
-            _from_llvm(builder, each, arg) for each, arg in zip(signature.args, args, strict=True)
+            from_llvm(builder, each, arg) for each, arg in zip(signature.args, args, strict=True)
         )
         given = _given(x=x, state=states, parameter=parameters, unit=x.full(unit))
         spikes, *after = _run(cell_of(cell.cell_key).program, given, x, (kind, level))
-        return _to_llvm(context, builder, result, (spikes, tuple(after)))
+        return to_llvm(context, builder, result, (spikes, tuple(after)))
 
     return result(cell, x, states, parameters, unit, kind, level), generate
 
@@ -180,13 +180,13 @@ def _retreat(context, cell, x, states, parameters, grad_spikes, grad_states, tot
 
     def generate(context, builder, signature, args):
         _, x, states, parameters, grad_spikes, grad_states, totals, unit, *firing = (
-            _from_llvm(builder, each, arg) for each, arg in zip(signature.args, args, strict=True)
+            from_llvm(builder, each, arg) for each, arg in zip(signature.args, args, strict=True)
         )
         given = _given(
             x=x, state=states, parameter=parameters, grad=(grad_spikes, *grad_states), total=totals, unit=x.full(unit)
         )  # fmt: skip
         of_x, *rest = _run(cell_of(cell.cell_key).gradient, given, x, tuple(firing))
-        return _to_llvm(
+        return to_llvm(
             context, builder, result, (of_x, tuple(rest[: len(states)]), tuple(rest[len(states) :]))
         )  # fmt: skip
 
@@ -208,7 +208,7 @@ def _store_rows_past_cache(context, array, index, stride, vectors, group):
         at = args[1]
         for i in range(len(vectors)):
             value = builder.extract_value(args[3], i)
-            _emit_store(context, builder, signature.args[0], args[0], at, value, group, args[4], past_cache=True)
+            emit_store(context, builder, signature.args[0], args[0], at, value, group, args[4], past_cache=True)
             at = builder.add(at, args[2])
         return context.get_dummy_value()
 
