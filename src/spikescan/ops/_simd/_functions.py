@@ -29,14 +29,6 @@ def select(mask, a, b):
 
 
 @traced
-def dot(taps, window, start):
-    """Start + sum_i taps_i * window_i, in the order of i."""
-    for tap, value in zip(taps, window, strict=True):
-        start = tap.llvm("fma", value, start)
-    return start
-
-
-@traced
 def axpy(factor, vectors, sums):
     """The tuple of factor * vectors_i + sums_i."""
     return tuple(factor.llvm("fma", vector, total) for vector, total in zip(vectors, sums, strict=True))
@@ -46,18 +38,6 @@ def axpy(factor, vectors, sums):
 def plus(vectors, others):
     """The tuple of vectors_i + others_i."""
     return tuple(one + other for one, other in zip(vectors, others, strict=True))
-
-
-@traced
-def zeros(vectors):
-    """As many vectors of zeros."""
-    return tuple(vector.full(0.0) for vector in vectors)
-
-
-@traced
-def backwards(vectors):
-    """The tuple in reverse order."""
-    return vectors[::-1]
 
 
 @traced

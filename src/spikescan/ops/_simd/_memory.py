@@ -39,13 +39,48 @@ def _row(address, size, like):
     return lambda address, size, like: numba.carray(_pointer(address), (size,), dtype)
 
 
+@intrinsic
+def _allocate(context: Any, size: Any) -> Any:
+    """The address of `size` bytes that begin at a line of the cache; `_free` it."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        number = args[0].type
+        given = context.nrt.allocate(builder, builder.add(args[0], number(2 * LINE)))
+        behind = builder.add(builder.ptrtoint(given, number), number(2 * LINE - 1))
+        address = builder.and_(behind, number(-LINE))
+        before = builder.inttoptr(builder.sub(address, number(8)), given.type.as_pointer())
+        builder.store(given, before)
+        return address
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def _free(context: Any, address: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        before = builder.inttoptr(builder.sub(args[0], args[0].type(8)), cgutils.voidptr_t.as_pointer())
+        context.nrt.free(builder, builder.load(before))
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
 @inline
-def aligned(size, like):
-    """Zeros of the type of the array `like`, from the start of a cache line on: a vector across lines takes twice as long."""
-    room = np.zeros(size + LINE // like.itemsize, like.dtype)
-    over = np.int64(room.ctypes.data) % LINE
-    skipped = (LINE - over) // like.itemsize
-    return room[skipped : skipped + size]
+def scratch(size, like):
+    """Zeros of the type of the array `like`, from the start of a line of the cache on; `release` them.
+
+    Numba's own arrays count who refers to them, by atomic operations, at each call of a function that takes one; and an
+    atomic operation waits for all stores before it, past the cache or not.
+    """
+    numbers = numba.carray(_pointer(_allocate(size * like.itemsize)), (size,), like.dtype)
+    numbers[:] = 0.0
+    return numbers
+
+
+@inline
+def release(numbers):
+    """Give back what `scratch` gave."""
+    _free(np.int64(numbers.ctypes.data))
 
 
 @intrinsic

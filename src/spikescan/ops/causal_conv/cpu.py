@@ -1,9 +1,5 @@
 """Causal convolution over time and firing, vector by vector of neurons; sums run over the taps, oldest first, then the bias.
 
-The output, the gradient of the input and that of the taps are one sum, sum_j a_j * b_{j + r}, of different a and b. What it
-runs over is copied to panels first: a vector of neurons at some steps, side by side. Four sums run at a time, so that each
-vector that is loaded serves all four, and a filter of any order runs through the same kernel.
-
 A filter with dilation d is d filters without, each on every d-th step: a sequence [T, B] read as [T / d, d B].
 """
 
@@ -17,86 +13,38 @@ from torch import Tensor
 
 from spikescan.ops._arrays import Columns, in_compute_dtype, number_like
 from spikescan.ops._compile import inline, kernel
+from spikescan.ops._filters import (
+    AT_ONCE,
+    filtered,
+    onward,
+    read,
+    rows_of,
+    spread_back,
+    sum_of_taps,
+    table_of,
+    total,
+    window_back,
+    write,
+)
 from spikescan.ops._simd import (
     BYTES,
-    add_rows,
-    aligned,
-    axpy,
     full,
     load,
-    load_at,
     part,
     prefetch,
-    pushed,
     put,
+    release,
     row,
+    scratch,
     static,
     store,
-    store_rows,
     upcoming,
     whole,
 )
 from spikescan.ops._threads import parts, spread
-from spikescan.ops._tiling import is_past_cache, tiling
+from spikescan.ops._tiling import filter_tiling, is_past_cache
 from spikescan.ops.fire.cpu import spikes as fire
 from spikescan.ops.fire.cpu import through
-
-AT_ONCE = 4
-"""Sums that run at a time."""
-
-
-@inline
-def _correlated(factors, at, stride, values, start, count, like):
-    """The sums over j of factors_j * values_{j + r}, in the order of j, for r = 0 to 3; factors lie `stride` apart."""
-    step = BYTES // values.itemsize
-    zero = full(0.0, like)
-    sums = (zero, zero, zero, zero)
-    seen = sums
-    for r in range(AT_ONCE - 1):
-        seen = pushed(seen, load(values, start + r * step, like))
-    for j in range(count):
-        seen = pushed(seen, load(values, start + (j + AT_ONCE - 1) * step, like))
-        sums = axpy(load(factors, at + j * stride, like), seen, sums)
-    return sums
-
-
-@inline
-def _table(weight_at, bias_at, k, rows, channels, space, columns, like):
-    """For each vector of columns its bias and then its taps, side by side."""
-    weight, bias = row(weight_at, channels * k, like), row(bias_at, channels, like)
-    table = aligned(columns * rows, weight)
-    step = BYTES // weight.itemsize
-    for column in range(columns):
-        channel = column // space % channels
-        at = column // step * rows * step + column % step
-        table[at] = bias[channel]
-        for each in range(k):
-            table[at + (1 + each) * step] = weight[channel * k + each]
-    return table
-
-
-@inline
-def _read(x, window, panel, n, ahead, first, last, k, neurons, group):
-    """Copy the inputs that steps `first` to `last` see."""
-    step = BYTES // x.itemsize
-    at = 0
-    for time in range(first - (k - 1), first):
-        store(panel, at, load_at(x, window, time, neurons, n, group), whole(x))
-        at += step
-    for time in range(first, last):
-        store(panel, at, load(x, time * neurons + n, group), whole(x))
-        prefetch(x, ahead, group)
-        at += step
-        ahead += step
-
-
-@inline
-def _charge(table, base, inputs, charges, size, k):
-    """The charge of `size` steps without the bias."""
-    step = BYTES // inputs.itemsize
-    for r in range(0, size, AT_ONCE):
-        sums = _correlated(table, base + step, step, inputs, r * step, k, whole(inputs))
-        store_rows(charges, r * step, step, sums, whole(inputs))
 
 
 @inline
@@ -107,6 +55,15 @@ def _fire(charges, bias, out, n, first, last, neurons, kind, level, past_cache, 
         put(out, time * neurons + n, fire(h, kind, level), past_cache, group)
 
 
+@inline
+def _forward_tile(
+    x, window, table, inputs, charges, out, n, base, ahead, first, last, neurons, k, kind, level, past_cache, group
+):  # fmt: skip
+    read(x, window, inputs, n, ahead, first, last, k, neurons, group)
+    filtered(table, base, full(0.0, whole(x)), inputs, charges, last - first, k)
+    _fire(charges, load(table, base, whole(x)), out, n, first, last, neurons, kind, level, past_cache, group)
+
+
 @kernel
 def _forward(
     x_at, weight_at, bias_at, window_at, out_at, like,
@@ -114,9 +71,9 @@ def _forward(
 ):  # fmt: skip
     x, out = row(x_at, steps * neurons, like), row(out_at, steps * neurons, like)
     window = row(window_at, window_rows * neurons, like)
-    table = _table(weight_at, bias_at, k, rows, channels, space, columns, like)
     step, tile = BYTES // x.itemsize, max(min(tile, steps), 1)
-    inputs, charges = aligned((tile + k + AT_ONCE) * step, x), aligned((tile + AT_ONCE) * step, x)
+    table = table_of(weight_at, bias_at, k, rows, channels, space, columns, 1, like)
+    inputs, charges = scratch((tile + k + AT_ONCE) * step, x), scratch((tile + AT_ONCE) * step, x)
     for start in range(low, high, block):
         stop = min(start + block, high)
         for first in range(0, steps, tile):
@@ -124,27 +81,29 @@ def _forward(
             following = last * neurons + start if last < steps else stop
             for n in range(start, stop, step):
                 base = n // width * step % columns * rows
-                bias = load(table, base, whole(x))
                 ahead = upcoming(n - start, stop - start, tile, step, neurons, following)
                 if stop - n >= step:
-                    _read(x, window, inputs, n, ahead, first, last, k, neurons, whole(x))
-                    _charge(table, base, inputs, charges, last - first, k)
-                    _fire(charges, bias, out, n, first, last, neurons, kind, level, past_cache, whole(x))
+                    _forward_tile(
+                        x, window, table, inputs, charges, out, n, base, ahead, first, last, neurons, k, kind, level,
+                        past_cache, whole(x),
+                    )  # fmt: skip
                 else:
-                    _read(x, window, inputs, n, ahead, first, last, k, neurons, part(x, stop - n))
-                    _charge(table, base, inputs, charges, last - first, k)
-                    _fire(charges, bias, out, n, first, last, neurons, kind, level, past_cache, part(x, stop - n))
+                    _forward_tile(
+                        x, window, table, inputs, charges, out, n, base, ahead, first, last, neurons, k, kind, level,
+                        past_cache, part(x, stop - n),
+                    )  # fmt: skip
+    release(table)
+    release(inputs)
+    release(charges)
 
 
 @inline
 def _of_charge(
-    grad, charges, bias, of_charge, carried, slot, totals, base, n, ahead, first, last, k, neurons, kind, level, a, b, c,
-    group,
+    grad, charges, bias, of_charge, totals, base, n, ahead, first, last, neurons, kind, level, a, b, c, group
 ):  # fmt: skip
-    """The gradient of the charge: of steps `first` to `last`, and behind them of the k - 1 steps that came before."""
+    """The gradient of the charge, summed for the bias."""
     step = BYTES // grad.itemsize
-    at = 0
-    total = load(totals, base, whole(grad))
+    at, total = 0, load(totals, base, whole(grad))
     for time in range(first, last):
         h = load(charges, at, whole(grad)) + bias
         g = through(load(grad, time * neurons + n, group), h, kind, level, a, b, c)
@@ -154,35 +113,24 @@ def _of_charge(
         at += step
         ahead += step
     store(totals, base, total, whole(grad))
-    for each in range(k - 1):
-        store(of_charge, at, load(carried, slot + each * step, whole(grad)), whole(grad))
-        at += step
-    for each in range(k - 1):
-        store(carried, slot + each * step, load(of_charge, each * step, whole(grad)), whole(grad))
 
 
 @inline
-def _of_inputs(table, base, of_charge, panel, size, k):
-    """The gradient of the inputs of `size` steps: tap i carried each to the step k - 1 - i later."""
-    step = BYTES // panel.itemsize
-    for r in range(0, size, AT_ONCE):
-        sums = _correlated(table, base + k * step, -step, of_charge, r * step, k, whole(panel))
-        store_rows(panel, r * step, step, sums, whole(panel))
-
-
-@inline
-def _of_taps(of_charge, inputs, totals, base, size, k):
-    step = BYTES // inputs.itemsize
-    for i in range(0, k, AT_ONCE):
-        sums = _correlated(of_charge, 0, step, inputs, i * step, size, whole(inputs))
-        add_rows(totals, base + (1 + i) * step, step, sums, whole(inputs))
-
-
-@inline
-def _write(panel, out, n, first, last, neurons, past_cache, group):
-    step = BYTES // out.itemsize
-    for time in range(first, last):
-        put(out, time * neurons + n, load(panel, (time - first) * step, whole(out)), past_cache, group)
+def _backward_tile(
+    grad, x, window, table, inputs, of_charge, panel, carried, grad_x, totals, n, slot, base, ahead, first, last, neurons, k,
+    kind, level, a, b, c, past_cache, group,
+):  # fmt: skip
+    size = last - first
+    read(x, window, inputs, n, ahead, first, last, k, neurons, group)
+    filtered(table, base, full(0.0, whole(x)), inputs, panel, size, k)
+    _of_charge(
+        grad, panel, load(table, base, whole(x)), of_charge, totals, base, n, ahead, first, last, neurons, kind, level,
+        a, b, c, group,
+    )  # fmt: skip
+    onward(of_charge, carried, slot, size, k)
+    spread_back(table, base, of_charge, panel, size, k, False)
+    write(panel, grad_x, n, first, last, neurons, past_cache, group)
+    sum_of_taps(of_charge, inputs, totals, base, size, k)
 
 
 @kernel
@@ -191,16 +139,14 @@ def _backward(
     low, high, steps, window_rows, neurons, channels, space, width, columns, block, tile, k, rows,
     kind, level, a, b, c, past_cache,
 ):  # fmt: skip
-    grad, x, grad_x = (
-        row(grad_at, steps * neurons, like), row(x_at, steps * neurons, like), row(grad_x_at, steps * neurons, like)
-    )  # fmt: skip
+    grad, x = row(grad_at, steps * neurons, like), row(x_at, steps * neurons, like)
+    grad_x, totals = row(grad_x_at, steps * neurons, like), row(totals_at, columns * rows, like)
     window, grad_window = row(window_at, window_rows * neurons, like), row(grad_window_at, window_rows * neurons, like)
-    totals = row(totals_at, columns * rows, like)
-    table = _table(weight_at, bias_at, k, rows, channels, space, columns, like)
     step, tile = BYTES // x.itemsize, max(min(tile, steps), 1)
-    longest = max(tile, k) + k + AT_ONCE
-    inputs, of_charge, panel = aligned(longest * step, x), aligned(longest * step, x), aligned(longest * step, x)
-    carried = aligned((block // step + 1) * (k - 1) * step, x)
+    table = table_of(weight_at, bias_at, k, rows, channels, space, columns, 1, like)
+    longest = (max(tile, k) + k + AT_ONCE) * step
+    inputs, of_charge, panel = scratch(longest, x), scratch(longest, x), scratch(longest, x)
+    carried = scratch(block * (k - 1), x)
     for start in range(low, high, block):
         stop = min(start + block, high)
         carried[:] = 0.0
@@ -208,42 +154,26 @@ def _backward(
             first = max(last - tile, 0)
             following = max(first - tile, 0) * neurons + start if first > 0 else max(steps - tile, 0) * neurons + stop
             for n in range(start, stop, step):
-                base = n // width * step % columns * rows
-                slot = (n - start) * (k - 1)
-                bias = load(table, base, whole(x))
+                slot, base = (n - start) * (k - 1), n // width * step % columns * rows
                 ahead = upcoming(n - start, stop - start, tile, step, neurons, following)
                 if stop - n >= step:
-                    _read(x, window, inputs, n, ahead, first, last, k, neurons, whole(x))
-                    _charge(table, base, inputs, panel, last - first, k)
-                    _of_charge(
-                        grad, panel, bias, of_charge, carried, slot, totals, base, n, ahead, first, last, k, neurons,
-                        kind, level, a, b, c, whole(x),
+                    _backward_tile(
+                        grad, x, window, table, inputs, of_charge, panel, carried, grad_x, totals, n, slot, base, ahead,
+                        first, last, neurons, k, kind, level, a, b, c, past_cache, whole(x),
                     )  # fmt: skip
-                    _of_inputs(table, base, of_charge, panel, last - first, k)
-                    _write(panel, grad_x, n, first, last, neurons, past_cache, whole(x))
-                    _of_taps(of_charge, inputs, totals, base, last - first, k)
                 else:
-                    _read(x, window, inputs, n, ahead, first, last, k, neurons, part(x, stop - n))
-                    _charge(table, base, inputs, panel, last - first, k)
-                    _of_charge(
-                        grad, panel, bias, of_charge, carried, slot, totals, base, n, ahead, first, last, k, neurons,
-                        kind, level, a, b, c, part(x, stop - n),
+                    _backward_tile(
+                        grad, x, window, table, inputs, of_charge, panel, carried, grad_x, totals, n, slot, base, ahead,
+                        first, last, neurons, k, kind, level, a, b, c, past_cache, part(x, stop - n),
                     )  # fmt: skip
-                    _of_inputs(table, base, of_charge, panel, last - first, k)
-                    _write(panel, grad_x, n, first, last, neurons, past_cache, part(x, stop - n))
-                    _of_taps(of_charge, inputs, totals, base, last - first, k)
-        if window_rows:
-            for n in range(start, stop, step):
-                base = n // width * step % columns * rows
-                for each in range(k - 1):
-                    store(of_charge, each * step, full(0.0, whole(x)), whole(x))
-                    later = load(carried, ((n - start) // step * (k - 1) + each) * step, whole(x))
-                    store(of_charge, (k - 1 + each) * step, later, whole(x))
-                _of_inputs(table, base, of_charge, panel, k - 1, k)
-                if stop - n >= step:
-                    _write(panel, grad_window, n, 0, k - 1, neurons, False, whole(x))
-                else:
-                    _write(panel, grad_window, n, 0, k - 1, neurons, False, part(x, stop - n))
+        for n in range(start, stop if window_rows else start, step):
+            slot, base, group = (n - start) * (k - 1), n // width * step % columns * rows, part(x, stop - n)
+            window_back(table, base, of_charge, panel, carried, slot, grad_window, n, k, neurons, group)
+    release(table)
+    release(inputs)
+    release(of_charge)
+    release(panel)
+    release(carried)
 
 
 class _Strand(NamedTuple):
@@ -265,11 +195,6 @@ def _strands(x: Tensor, weight: Tensor, dilation: int) -> Iterator[_Strand]:
             yield _Strand(begin * batch * channels * space, length, Columns.of(shape, weight.itemsize))
 
 
-def _rows(k: int) -> int:
-    """Vectors of a table of a bias and k taps, with room for `AT_ONCE` sums from each."""
-    return 1 + -(-k // AT_ONCE) * AT_ONCE
-
-
 def forward(
     x: Tensor, weight: Tensor, bias: Tensor, window: Tensor, dilation: int, kind: int, numbers: list[float]
 ) -> Tensor:
@@ -278,7 +203,7 @@ def forward(
     out = torch.empty_like(inputs)
     k, size, grain = weight.shape[1], out.itemsize, BYTES // out.itemsize
     neurons = x.shape[1:].numel()
-    cut, past_cache = tiling(neurons, size, in_order=True), is_past_cache(neurons, out)
+    cut, past_cache = filter_tiling(k, size), is_past_cache(neurons, out)
 
     def over(strand: _Strand) -> None:
         of_x, of_window, of_out = (each.data_ptr() + strand.first * size for each in (inputs, window, out))
@@ -287,7 +212,7 @@ def forward(
         def run(_: int, low: int, high: int) -> None:
             _forward(
                 *addresses, number_like(out), low, high, strand.steps, window.shape[0] // dilation, dilation * neurons,
-                *strand.layout[1:], *cut, k, _rows(k), static(kind), numbers[0], past_cache,
+                *strand.layout[1:], *cut, k, rows_of(k), static(kind), numbers[0], past_cache,
             )  # fmt: skip
 
         spread(run, strand.layout.neurons, grain, parts(strand.layout.neurons, strand.steps, grain))
@@ -336,7 +261,7 @@ def _constants_of_step(shape: torch.Size, of_weight: torch.Size, dtype: torch.dt
     neurons = math.prod(shape)
     layout = Columns.of((neurons, 1, 1) if rows == 1 else (shape[0], shape[1], math.prod(shape[2:])), like.itemsize)
     one_step, block, tile = 1, 1024, 1
-    return neurons, k - 1, like, (one_step, k - 1, *layout, block, tile, k, _rows(k), static(kind))
+    return neurons, k - 1, like, (one_step, k - 1, *layout, block, tile, k, rows_of(k), static(kind))
 
 
 def backward(
@@ -354,28 +279,32 @@ def backward(
     of_y = grad.to(inputs.dtype)
     grad_x, grad_window = torch.empty_like(inputs), torch.empty_like(window)
     k, size, grain = weight.shape[1], inputs.itemsize, BYTES // inputs.itemsize
-    rows, neurons = _rows(k), x.shape[1:].numel()
-    cut, past_cache = tiling(neurons, size, in_order=True), is_past_cache(neurons, grad_x)
+    rows, neurons = rows_of(k), x.shape[1:].numel()
+    cut, past_cache = filter_tiling(k, size), is_past_cache(neurons, grad_x)
 
-    def over(strand: _Strand) -> Tensor:
+    of_weight, of_bias = torch.zeros_like(weight), torch.zeros_like(bias)
+
+    def over(strand: _Strand) -> None:
         of_grad, of_x, *rest = (
             each.data_ptr() + strand.first * size for each in (of_y, inputs, window, grad_x, grad_window)
         )
         addresses = (of_grad, of_x, weight.data_ptr(), bias.data_ptr(), *rest)
-        count = parts(strand.layout.neurons, strand.steps, grain)
-        totals = weight.new_zeros(count, strand.layout.columns // grain, rows, grain)
+        like, layout = number_like(inputs), strand.layout
+        count = parts(layout.neurons, strand.steps, grain)
+        totals = weight.new_zeros(count, layout.columns * rows)
 
         def run(part: int, low: int, high: int) -> None:
             _backward(
-                *addresses, totals[part].data_ptr(), number_like(inputs), low, high, strand.steps,
-                window.shape[0] // dilation, dilation * neurons, *strand.layout[1:], *cut, k, rows, static(kind), *numbers,
-                past_cache,
+                *addresses, totals[part].data_ptr(), like, low, high, strand.steps, window.shape[0] // dilation,
+                dilation * neurons, *layout[1:], *cut, k, rows, static(kind), *numbers, past_cache,
             )  # fmt: skip
 
-        spread(run, strand.layout.neurons, grain, count)
-        return strand.layout.gather(totals.transpose(1, 2).flatten(2))
+        spread(run, layout.neurons, grain, count)
+        total(
+            totals.data_ptr(), of_weight.data_ptr(), of_bias.data_ptr(), like, count, k, rows, layout.channels, layout.space,
+            layout.columns, 1.0,
+        )  # fmt: skip
 
-    sums = weight.new_zeros(rows, weight.shape[0])
     for strand in _strands(x, weight, dilation):
-        sums += over(strand)
-    return grad_x.to(x.dtype), sums[1 : k + 1].t().contiguous(), sums[0].clone(), grad_window
+        over(strand)
+    return grad_x.to(x.dtype), of_weight, of_bias, grad_window
