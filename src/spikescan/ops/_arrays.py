@@ -88,13 +88,6 @@ class Columns(NamedTuple):
         period = min(math.lcm(channels * space, lanes), neurons)
         return cls(neurons, channels, space, lanes, -(-period // lanes) * lanes)
 
-    def gather(self, totals: Tensor) -> Tensor:
-        """Sum tables of gradients ``[parts, R, columns]`` to ``[R, C]``."""
-        sample = max(self.channels * self.space, 1)
-        samples = min(self.columns, self.neurons) // sample if self.neurons else 0
-        whole = totals[..., : samples * sample]
-        return whole.reshape(*totals.shape[:2], samples, self.channels, self.space).sum((0, 2, 4))
-
 
 def limits_of(lengths: Tensor | None, channels: Channels | Columns, like: Tensor) -> Tensor:
     """The number of valid steps of each neuron, as numbers a vector compares with; empty where all steps are valid."""

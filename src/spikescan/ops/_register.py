@@ -13,14 +13,16 @@ __all__ = ["KernelOp", "must_register", "register"]
 class KernelOp:
     """A function on tensors, registered as ``torch.ops.spikescan.<name>``.
 
-    A registered operator survives `torch.compile` and has a gradient, but costs tens of microseconds a call. A single time
-    step would spend most of its time there, so a call that nobody differentiates or traces goes straight to the function.
+    A registered operator survives `torch.compile` and has a gradient, but costs a tenth of a millisecond a call. A single time
+    step would spend most of its time there, so a call that nobody differentiates or traces goes straight to the function, and
+    one that is only differentiated to an `autograd.Function` with the same gradient.
     """
 
     def __init__(self, name: str, function: Callable[..., Any], fake: Callable[..., Any]) -> None:
         self.function = function
         self.op = torch.library.custom_op(f"spikescan::{name}", function, mutates_args=())
         self.op.register_fake(fake)
+        self._differentiated: type[torch.autograd.Function] | None = None
 
     def differentiable(self, save: Callable[[Any, Any, Any], None], backward: Callable[..., Any]) -> None:
         """Register the gradient.
@@ -34,11 +36,42 @@ class KernelOp:
             save(ctx, inputs, output)
 
         self.op.register_autograd(backward, setup_context=setup)
+        self._differentiated = _differentiated(self.function, setup, backward)
 
     def __call__(self, *args: Any) -> Any:
-        if must_register(args):
+        if not must_register(args):
+            return self.function(*args)
+        if self._differentiated is None or _is_traced(args):
             return self.op(*args)
-        return self.function(*args)
+        return self._differentiated.apply(*args)  # type: ignore[no-untyped-call]
+
+
+def _differentiated(
+    function: Callable[..., Any], setup: Callable[[Any, Any, Any], None], backward: Callable[..., Any]
+) -> type[torch.autograd.Function]:
+    """The function with its gradient, for calls in eager mode."""
+
+    class Differentiated(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, *args: Any) -> Any:
+            output = function(*args)
+            setup(ctx, args, output)
+            return output
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Any) -> Any:
+            return backward(ctx, *grads)
+
+    return Differentiated
+
+
+def _is_traced(args: tuple[object, ...]) -> bool:
+    """Whether something beside autograd has to see this call: a compiler, a transform, a mode or a tensor subclass."""
+    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0:
+        return True
+    if torch._C._are_functorch_transforms_active():
+        return True
+    return any(isinstance(arg, Tensor) and type(arg) not in (Tensor, Parameter) for arg in args)
 
 
 def must_register(args: tuple[object, ...]) -> bool:

@@ -6,15 +6,30 @@ Ours is: a kernel takes a range of neurons, each thread runs one part of it, and
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from queue import SimpleQueue
+from threading import Thread
 
 import torch
 
 __all__ = ["parts", "spread"]
 
-_pool: ThreadPoolExecutor | None = None
 
-# Handing a part to another thread takes about 20 microseconds; below this much work it does not pay.
+class _Pool:
+    """Threads that wait for jobs, which raise nothing."""
+
+    def __init__(self, threads: int) -> None:
+        self.jobs: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        for i in range(threads):
+            Thread(target=self._serve, name=f"spikescan-{i}", daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            self.jobs.get()()
+
+
+_pool: _Pool | None = None
+
+# Handing a part to another thread takes 10 to 20 microseconds; below this much work it does not pay.
 MINIMUM_WORK = 1 << 15
 RANGES_A_THREAD = 4
 LEAST_RANGE = 512
@@ -29,10 +44,10 @@ def _forget_pool() -> None:
 os.register_at_fork(after_in_child=_forget_pool)
 
 
-def _executor() -> ThreadPoolExecutor:
+def _ready_pool() -> _Pool:
     global _pool
     if _pool is None:
-        _pool = ThreadPoolExecutor(max_workers=max(os.cpu_count() or 1, 1), thread_name_prefix="spikescan")
+        _pool = _Pool(max(os.cpu_count() or 1, 1))
     return _pool
 
 
@@ -64,11 +79,39 @@ def spread(run: Callable[[int, int, int], None], neurons: int, grain: int, count
         for each in ranges:  # `next` on a list's iterator is atomic: no range is taken twice
             run(*each)
 
-    others = [_executor().submit(take) for _ in range(min(torch.get_num_threads(), count) - 1)]
+    # A helper that begins takes a ticket; so does the caller, once nothing is left to do, for each that has not begun.
+    tickets = [None] * (min(torch.get_num_threads(), count) - 1)
+    results: SimpleQueue[BaseException | None] = SimpleQueue()
+
+    def help_out() -> None:
+        if not _taken(tickets):
+            return
+        try:
+            take()
+        except BaseException as error:
+            results.put(error)
+        else:
+            results.put(None)
+
+    awaited = len(tickets)
+    for _ in range(awaited):
+        _ready_pool().jobs.put(help_out)
     try:
         take()
     finally:
         # The others write into tensors that die with the caller, so it waits for them whatever happened here.
-        wait(others)
-    for other in others:
-        other.result()
+        while _taken(tickets):
+            awaited -= 1
+        errors = [results.get() for _ in range(awaited)]
+    for error in errors:
+        if error is not None:
+            raise error
+
+
+def _taken(tickets: list[None]) -> bool:
+    """Take a ticket if one is left; atomic, as `pop` is."""
+    try:
+        tickets.pop()
+    except IndexError:
+        return False
+    return True

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-__all__ = ["is_past_cache", "tiling"]
+__all__ = ["filter_tiling", "is_past_cache", "tiling"]
 
 
 _PAGE = 4096
@@ -10,18 +10,29 @@ _PAGE = 4096
 _PAST_CACHE = 1 << 22
 
 
-def tiling(neurons: int, itemsize: int, *, in_order: bool = False) -> tuple[int, int]:
+def tiling(neurons: int, itemsize: int) -> tuple[int, int]:
     """(neurons of a block, steps of a tile) for a step of `neurons`.
 
     A step that is larger than a page jumps to other pages each time: a wide block then reads its pages whole before it goes
     on, and a short tile keeps the number of pages in use at once below what the processor's address cache and prefetchers
-    follow. A sweep that asks for its next tile `in_order` of memory (`_simd.upcoming`) can have longer ones, as long as two of
-    them fit the cache of a core. A small step lies in few pages anyway: a long tile keeps the state in registers longer.
+    follow. A small step lies in few pages anyway: a long tile keeps the state in registers longer.
     """
     page = _PAGE // itemsize
     if neurons < 4 * page:
         return page, 64
-    return (page, 16) if in_order else (2 * page, 8)
+    return 2 * page, 8
+
+
+def filter_tiling(k: int, itemsize: int) -> tuple[int, int]:
+    """(neurons of a block, steps of a tile) for a filter of k taps, which asks for its next tile in the order of memory.
+
+    Wide and short, so that memory is read in long runs; but each tile reads the k - 1 inputs before it again. Two tiles fit
+    the second cache of a core.
+    """
+    page = _PAGE // itemsize
+    if k <= 8:
+        return 2 * page, 8
+    return page, 16 if k <= 16 else 32
 
 
 def is_past_cache(neurons: int, *written: Tensor) -> bool:

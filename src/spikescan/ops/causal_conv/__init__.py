@@ -79,12 +79,18 @@ def causal_conv(
     check_lengths(op, lengths, x.shape[0], x.shape[1], x)
     flat = flatten_space(x)
     dtype = compute_dtype(x)
-    shape = (width, *flat.shape[1:])
-    w0 = flat.new_zeros(shape, dtype=dtype) if window is None else window.movedim(1, 0).reshape(shape).contiguous()
-    taps = weight.to(dtype).expand(C, k).contiguous()
-    offset = (flat.new_zeros((), dtype=dtype) if bias is None else bias.to(dtype)).expand(C).contiguous()
-    options = (dilation, int(firing.kind), firing.numbers)
     chosen = choose(requested(), x.device).backend
+    if window is None:
+        # The CPU kernel takes a window without rows for one of zeros.
+        w0 = flat.new_zeros(0 if chosen == "cpu" else width, *flat.shape[1:], dtype=dtype)
+    else:
+        w0 = window.movedim(1, 0).reshape(width, *flat.shape[1:]).contiguous()
+    # The GPU kernels read a filter for each channel.
+    shared = weight.ndim == 1 and (bias is None or bias.ndim == 0) and chosen != "gpu"
+    taps = weight.to(dtype).expand(1 if shared else C, k).contiguous()
+    offset = flat.new_zeros((), dtype=dtype) if bias is None else bias.to(dtype)
+    offset = offset.expand(1 if shared else C).contiguous()
+    options = (dilation, int(firing.kind), firing.numbers)
     if chosen == "reference":
         y = reference.forward(flat, taps, offset, w0, *options)
     else:
@@ -92,7 +98,7 @@ def causal_conv(
     if lengths is not None:
         steps = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
         y = torch.where((steps < lengths)[..., None, None], y, torch.zeros_like(y))
-    last = shift_window(w0, flat, lengths)
+    last = shift_window(w0, flat, lengths, width=width)
     return y.view(x.shape), last.view(width, *x.shape[1:]).movedim(0, 1)
 
 
@@ -112,8 +118,8 @@ def causal_conv_step(
         The output ``[B, C, *]``, and the window after the step.
     """
     if _is_plain_step(x_t, weight, bias, window):
-        C, k = x_t.shape[1], weight.shape[-1]
-        taps, offset = weight.expand(C, k).contiguous(), bias.expand(C).contiguous()
+        rows = 1 if weight.ndim == 1 and bias.ndim == 0 else x_t.shape[1]
+        taps, offset = weight.expand(rows, weight.shape[-1]).contiguous(), bias.expand(rows).contiguous()
         return load("causal_conv", "cpu").step(x_t, taps, offset, window, int(firing.kind), firing.numbers)  # type: ignore[no-any-return]
     y, window = causal_conv(x_t.unsqueeze(0), weight, bias, firing=firing, window=window)
     return y.squeeze(0), window

@@ -1,195 +1,225 @@
-"""Causal convolution over time and firing, vector by vector of neurons; sums run over the taps, oldest first, then the bias."""
+"""Causal convolution over time and firing, vector by vector of neurons; sums run over the taps, oldest first, then the bias.
+
+A filter with dilation d is d filters without, each on every d-th step: a sequence [T, B] read as [T / d, d B].
+"""
 
 import functools
 import math
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from spikescan.ops._arrays import Channels, in_compute_dtype, number_like
+from spikescan.ops._arrays import Columns, in_compute_dtype, number_like
 from spikescan.ops._compile import inline, kernel
+from spikescan.ops._filters import (
+    AT_ONCE,
+    filtered,
+    onward,
+    read,
+    rows_of,
+    spread_back,
+    sum_of_taps,
+    table_of,
+    total,
+    window_back,
+    write,
+)
 from spikescan.ops._simd import (
     BYTES,
-    add_columns,
-    fma,
     full,
     load,
-    load_at,
     part,
+    prefetch,
+    put,
+    release,
     row,
+    scratch,
     static,
     store,
-    tabulate,
+    upcoming,
     whole,
 )
 from spikescan.ops._threads import parts, spread
-from spikescan.ops._tiling import tiling
+from spikescan.ops._tiling import filter_tiling, is_past_cache
 from spikescan.ops.fire.cpu import spikes as fire
 from spikescan.ops.fire.cpu import through
 from spikescan.ops.stepping.link import Call
 
 
 @inline
-def _table(weight_at, bias_at, k, channels, space, period, like):
-    """Rows of taps and a row of the bias over the columns of a period."""
-    weight, bias = row(weight_at, channels * k, like), row(bias_at, channels, like)
-    table = np.empty((k + 1) * period, weight.dtype)
-    tabulate(table, 0, weight, k, channels, space, period, 1)
-    tabulate(table, k, bias, 1, channels, space, period, 1)
-    return table
-
-
-@inline
-def _charge(x, window, table, t, n, column, neurons, period, k, dilation, group):
-    bias = load(table, k * period + column, group)
-    h = full(0.0, bias)
-    for i in range(k):
-        time = t - (k - 1 - i) * dilation
-        h = fma(load(table, i * period + column, group), load_at(x, window, time, neurons, n, group), h)
-    return h + bias
+def _fire(charges, bias, out, n, first, last, neurons, kind, level, past_cache, group):
+    step = BYTES // out.itemsize
+    for time in range(first, last):
+        h = load(charges, (time - first) * step, whole(out)) + bias
+        put(out, time * neurons + n, fire(h, kind, level), past_cache, group)
 
 
 @inline
 def _forward_tile(
-    x, window, table, out, n, column, first, last, neurons, period, k, dilation, kind, level, group
+    x, window, table, inputs, charges, out, n, base, ahead, first, last, neurons, k, kind, level, past_cache, group
 ):  # fmt: skip
-    for t in range(first, last):
-        h = _charge(x, window, table, t, n, column, neurons, period, k, dilation, group)
-        store(out, t * neurons + n, fire(h, kind, level), group)
+    read(x, window, inputs, n, ahead, first, last, k, neurons, group)
+    filtered(table, base, full(0.0, whole(x)), inputs, charges, last - first, k)
+    _fire(charges, load(table, base, whole(x)), out, n, first, last, neurons, kind, level, past_cache, group)
 
 
 @kernel
 def _forward(
     x_at, weight_at, bias_at, window_at, out_at, like,
-    low, high, steps, neurons, channels, space, period, block, tile, k, dilation, kind, level,
+    low, high, steps, window_rows, neurons, channels, space, width, columns, block, tile, k, rows, kind, level, past_cache,
 ):  # fmt: skip
     x, out = row(x_at, steps * neurons, like), row(out_at, steps * neurons, like)
-    window = row(window_at, (k - 1) * dilation * neurons, like)
-    table = _table(weight_at, bias_at, k, channels, space, period, like)
-    step = BYTES // x.itemsize
+    window = row(window_at, window_rows * neurons, like)
+    step, tile = BYTES // x.itemsize, max(min(tile, steps), 1)
+    table = table_of(weight_at, bias_at, k, rows, channels, space, columns, 1, like)
+    inputs, charges = scratch((tile + k + AT_ONCE) * step, x), scratch((tile + AT_ONCE) * step, x)
     for start in range(low, high, block):
         stop = min(start + block, high)
         for first in range(0, steps, tile):
             last = min(first + tile, steps)
+            following = last * neurons + start if last < steps else stop
             for n in range(start, stop, step):
+                base = n // width * step % columns * rows
+                ahead = upcoming(n - start, stop - start, tile, step, neurons, following)
                 if stop - n >= step:
                     _forward_tile(
-                        x, window, table, out, n, n % period, first, last, neurons, period, k, dilation, kind, level,
-                        whole(x),
+                        x, window, table, inputs, charges, out, n, base, ahead, first, last, neurons, k, kind, level,
+                        past_cache, whole(x),
                     )  # fmt: skip
                 else:
                     _forward_tile(
-                        x, window, table, out, n, n % period, first, last, neurons, period, k, dilation, kind, level,
-                        part(x, stop - n),
+                        x, window, table, inputs, charges, out, n, base, ahead, first, last, neurons, k, kind, level,
+                        past_cache, part(x, stop - n),
                     )  # fmt: skip
+    release(table)
+    release(inputs)
+    release(charges)
 
 
 @inline
-def _of_charge_tile(
-    grad, x, window, table, charge, sums, n, slot, column, first, last, neurons, period, block, k, dilation,
-    kind, level, a, b, c, group,
+def _of_charge(
+    grad, charges, bias, of_charge, totals, base, n, ahead, first, last, neurons, kind, level, a, b, c, group
 ):  # fmt: skip
-    """The gradient of the charge, and what it adds to the taps and the bias."""
-    for t in range(first, last):
-        at = t * neurons + n
-        h = _charge(x, window, table, t, n, column, neurons, period, k, dilation, group)
-        g = through(load(grad, at, group), h, kind, level, a, b, c)
-        store(charge, at, g, group)
-        for i in range(k):
-            time = t - (k - 1 - i) * dilation
-            so_far = load(sums, i * block + slot, group)
-            store(sums, i * block + slot, fma(g, load_at(x, window, time, neurons, n, group), so_far), group)
-        store(sums, k * block + slot, load(sums, k * block + slot, group) + g, group)
-
-
-@inline
-def _of_input(charge, table, time, n, column, steps, neurons, period, k, dilation, group):
-    """The gradient of the input at `time`: every tap carried it to a later step."""
-    g = full(0.0, load(table, column, group))
-    for i in range(k):
-        t = time + (k - 1 - i) * dilation
-        if 0 <= t < steps:
-            g = fma(load(table, i * period + column, group), load(charge, t * neurons + n, group), g)
-    return g
-
-
-@inline
-def _of_input_tile(
-    charge, table, grad_x, grad_window, n, column, first, last, steps, neurons, period, k, dilation, group
-):  # fmt: skip
+    """The gradient of the charge, summed for the bias."""
+    step = BYTES // grad.itemsize
+    at, total = 0, load(totals, base, whole(grad))
     for time in range(first, last):
-        g = _of_input(charge, table, time, n, column, steps, neurons, period, k, dilation, group)
-        if time >= 0:
-            store(grad_x, time * neurons + n, g, group)
-        else:
-            store(grad_window, grad_window.size + time * neurons + n, g, group)
+        h = load(charges, at, whole(grad)) + bias
+        g = through(load(grad, time * neurons + n, group), h, kind, level, a, b, c)
+        prefetch(grad, ahead, group)
+        store(of_charge, at, g, whole(grad))
+        total = total + g
+        at += step
+        ahead += step
+    store(totals, base, total, whole(grad))
+
+
+@inline
+def _backward_tile(
+    grad, x, window, table, inputs, of_charge, panel, carried, grad_x, totals, n, slot, base, ahead, first, last, neurons, k,
+    kind, level, a, b, c, past_cache, group,
+):  # fmt: skip
+    size = last - first
+    read(x, window, inputs, n, ahead, first, last, k, neurons, group)
+    filtered(table, base, full(0.0, whole(x)), inputs, panel, size, k)
+    _of_charge(
+        grad, panel, load(table, base, whole(x)), of_charge, totals, base, n, ahead, first, last, neurons, kind, level,
+        a, b, c, group,
+    )  # fmt: skip
+    onward(of_charge, carried, slot, size, k)
+    spread_back(table, base, of_charge, panel, size, k, False)
+    write(panel, grad_x, n, first, last, neurons, past_cache, group)
+    sum_of_taps(of_charge, inputs, totals, base, size, k)
 
 
 @kernel
 def _backward(
-    grad_at, x_at, weight_at, bias_at, window_at, charge_at, grad_x_at, grad_window_at, totals_at, like,
-    low, high, steps, neurons, channels, space, period, block, tile, k, dilation, kind, level, a, b, c,
+    grad_at, x_at, weight_at, bias_at, window_at, grad_x_at, grad_window_at, totals_at, like,
+    low, high, steps, window_rows, neurons, channels, space, width, columns, block, tile, k, rows,
+    kind, level, a, b, c, past_cache,
 ):  # fmt: skip
     grad, x = row(grad_at, steps * neurons, like), row(x_at, steps * neurons, like)
-    charge, grad_x = row(charge_at, steps * neurons, like), row(grad_x_at, steps * neurons, like)
-    past = (k - 1) * dilation * neurons
-    window, grad_window = row(window_at, past, like), row(grad_window_at, past, like)
-    totals = row(totals_at, (k + 1) * period, like)
-    table = _table(weight_at, bias_at, k, channels, space, period, like)
-    step = BYTES // x.itemsize
+    grad_x, totals = row(grad_x_at, steps * neurons, like), row(totals_at, columns * rows, like)
+    window, grad_window = row(window_at, window_rows * neurons, like), row(grad_window_at, window_rows * neurons, like)
+    step, tile = BYTES // x.itemsize, max(min(tile, steps), 1)
+    table = table_of(weight_at, bias_at, k, rows, channels, space, columns, 1, like)
+    longest = (max(tile, k) + k + AT_ONCE) * step
+    inputs, of_charge, panel = scratch(longest, x), scratch(longest, x), scratch(longest, x)
+    carried = scratch(block * (k - 1), x)
     for start in range(low, high, block):
         stop = min(start + block, high)
-        sums = np.zeros((k + 1) * block, x.dtype)
-        for first in range(0, steps, tile):
-            last = min(first + tile, steps)
+        carried[:] = 0.0
+        for last in range(steps, 0, -tile):
+            first = max(last - tile, 0)
+            following = max(first - tile, 0) * neurons + start if first > 0 else max(steps - tile, 0) * neurons + stop
             for n in range(start, stop, step):
+                slot, base = (n - start) * (k - 1), n // width * step % columns * rows
+                ahead = upcoming(n - start, stop - start, tile, step, neurons, following)
                 if stop - n >= step:
-                    _of_charge_tile(
-                        grad, x, window, table, charge, sums, n, n - start, n % period, first, last, neurons, period,
-                        block, k, dilation, kind, level, a, b, c, whole(x),
+                    _backward_tile(
+                        grad, x, window, table, inputs, of_charge, panel, carried, grad_x, totals, n, slot, base, ahead,
+                        first, last, neurons, k, kind, level, a, b, c, past_cache, whole(x),
                     )  # fmt: skip
                 else:
-                    _of_charge_tile(
-                        grad, x, window, table, charge, sums, n, n - start, n % period, first, last, neurons, period,
-                        block, k, dilation, kind, level, a, b, c, part(x, stop - n),
+                    _backward_tile(
+                        grad, x, window, table, inputs, of_charge, panel, carried, grad_x, totals, n, slot, base, ahead,
+                        first, last, neurons, k, kind, level, a, b, c, past_cache, part(x, stop - n),
                     )  # fmt: skip
-        for first in range(-(k - 1) * dilation, steps, tile):
-            last = min(first + tile, steps)
-            for n in range(start, stop, step):
-                if stop - n >= step:
-                    _of_input_tile(
-                        charge, table, grad_x, grad_window, n, n % period, first, last, steps, neurons, period,
-                        k, dilation, whole(x),
-                    )  # fmt: skip
-                else:
-                    _of_input_tile(
-                        charge, table, grad_x, grad_window, n, n % period, first, last, steps, neurons, period,
-                        k, dilation, part(x, stop - n),
-                    )  # fmt: skip
-        add_columns(totals, sums, k + 1, start, stop, period, block)
+        for n in range(start, stop if window_rows else start, step):
+            slot, base, group = (n - start) * (k - 1), n // width * step % columns * rows, part(x, stop - n)
+            window_back(table, base, of_charge, panel, carried, slot, grad_window, n, k, neurons, group)
+    release(table)
+    release(inputs)
+    release(of_charge)
+    release(panel)
+    release(carried)
+
+
+class _Strand(NamedTuple):
+    """Steps that a dilated filter sees as neighbours, of the neurons from `first` on in a row of `dilation` steps."""
+
+    first: int
+    steps: int
+    layout: Columns
+
+
+def _strands(x: Tensor, weight: Tensor, dilation: int) -> Iterator[_Strand]:
+    """The sequence `x` as strands; the first T % dilation of its steps begin longer ones."""
+    time_steps, batch, channels, space = x.shape
+    steps, longer = divmod(time_steps, dilation)
+    for begin, end, length in ((0, longer, steps + 1), (longer, dilation, steps)):
+        items = (end - begin) * batch
+        if items * channels * space:
+            shape = (items * channels * space, 1, 1) if weight.shape[0] == 1 else (items, channels, space)
+            yield _Strand(begin * batch * channels * space, length, Columns.of(shape, weight.itemsize))
 
 
 def forward(
     x: Tensor, weight: Tensor, bias: Tensor, window: Tensor, dilation: int, kind: int, numbers: list[float]
 ) -> Tensor:
-    """As the reference's `forward`."""
-    channels = Channels.of(x)
+    """As the reference's `forward`; a window without rows is zeros, a weight and bias of one row belong to all channels."""
     inputs = in_compute_dtype(x)
     out = torch.empty_like(inputs)
-    addresses = tuple(tensor.data_ptr() for tensor in (inputs, weight, bias, window, out))
-    _, _, neurons, period = channels
-    block, tile = tiling(neurons, out.itemsize)
+    k, size, grain = weight.shape[1], out.itemsize, BYTES // out.itemsize
+    neurons = x.shape[1:].numel()
+    cut, past_cache = filter_tiling(k, size), is_past_cache(neurons, out)
 
-    def run(_: int, low: int, high: int) -> None:
-        _forward(
-            *addresses, number_like(out), low, high, x.shape[0], neurons, channels.channels, channels.space, period,
-            block, tile, weight.shape[1], dilation, static(kind), numbers[0],
-        )  # fmt: skip
+    def over(strand: _Strand) -> None:
+        of_x, of_window, of_out = (each.data_ptr() + strand.first * size for each in (inputs, window, out))
+        addresses = (of_x, weight.data_ptr(), bias.data_ptr(), of_window, of_out)
 
-    grain = BYTES // out.itemsize
-    spread(run, neurons, grain, parts(neurons, x.shape[0], grain))
+        def run(_: int, low: int, high: int) -> None:
+            _forward(
+                *addresses, number_like(out), low, high, strand.steps, window.shape[0] // dilation, dilation * neurons,
+                *strand.layout[1:], *cut, k, rows_of(k), static(kind), numbers[0], past_cache,
+            )  # fmt: skip
+
+        spread(run, strand.layout.neurons, grain, parts(strand.layout.neurons, strand.steps, grain))
+
+    for strand in _strands(x, weight, dilation):
+        over(strand)
     return out.to(x.dtype)
 
 
@@ -231,27 +261,23 @@ def calls_of_step(
     """The kernels of `step` that write output and window `after` it; the window may be written in place."""
     y, following = after
     here, past = x_t.data_ptr(), window.data_ptr()
-    neurons, rows, like, constants = _constants_of_step(x_t.shape, weight.shape[1], x_t.dtype, kind)
-    convolve = (
-        _forward,
-        (here, weight.data_ptr(), bias.data_ptr(), past, y.data_ptr(), *constants, numbers[0]),
-    )
+    neurons, rows, like, constants = _constants_of_step(x_t.shape, weight.shape, x_t.dtype, kind)
+    addresses = (here, weight.data_ptr(), bias.data_ptr(), past, y.data_ptr())
+    convolve = (_forward, (*addresses, like, 0, neurons, *constants, numbers[0], False))
     if not rows:
         return [convolve]
     return [convolve, (shift, (here, past, following.data_ptr(), like, neurons, rows))]
 
 
 @functools.lru_cache(maxsize=256)
-def _constants_of_step(shape: torch.Size, k: int, dtype: torch.dtype, kind: int) -> tuple[Any, ...]:
+def _constants_of_step(shape: torch.Size, of_weight: torch.Size, dtype: torch.dtype, kind: int) -> tuple[Any, ...]:
     """What calls of `step` have in common: neurons, rows of the window, the type, and arguments of `_forward`."""
+    rows, k = of_weight
     like = number_like(torch.empty(0, dtype=dtype))
-    batch, channels, *space = shape
-    layout = Channels.of(torch.empty(1, batch, channels, math.prod(space), dtype=dtype, device="meta"))
-    neurons, one_step, block, tile, dilation = layout.neurons, 1, 1024, 1, 1
-    arguments = (
-        like, 0, neurons, one_step, neurons, channels, layout.space, layout.period, block, tile, k, dilation, static(kind)
-    )  # fmt: skip
-    return neurons, k - 1, like, arguments
+    neurons = math.prod(shape)
+    layout = Columns.of((neurons, 1, 1) if rows == 1 else (shape[0], shape[1], math.prod(shape[2:])), like.itemsize)
+    one_step, block, tile = 1, 1024, 1
+    return neurons, k - 1, like, (one_step, k - 1, *layout, block, tile, k, rows_of(k), static(kind))
 
 
 def backward(
@@ -265,24 +291,36 @@ def backward(
     numbers: list[float],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of x, weight, bias and window."""
-    channels = Channels.of(x)
     inputs = in_compute_dtype(x)
-    k = weight.shape[1]
-    _, _, neurons, period = channels
-    grain = BYTES // inputs.itemsize
-    charge, grad_x, grad_window = torch.empty_like(inputs), torch.empty_like(inputs), torch.empty_like(window)
-    count = parts(neurons, x.shape[0], grain)
-    totals = weight.new_zeros(count, k + 1, period)
-    tensors = (grad.to(inputs.dtype), inputs, weight, bias, window, charge, grad_x, grad_window)
-    addresses = tuple(tensor.data_ptr() for tensor in tensors)
-    block, tile = tiling(neurons, inputs.itemsize)
+    of_y = grad.to(inputs.dtype)
+    grad_x, grad_window = torch.empty_like(inputs), torch.empty_like(window)
+    k, size, grain = weight.shape[1], inputs.itemsize, BYTES // inputs.itemsize
+    rows, neurons = rows_of(k), x.shape[1:].numel()
+    cut, past_cache = filter_tiling(k, size), is_past_cache(neurons, grad_x)
 
-    def run(part: int, low: int, high: int) -> None:
-        _backward(
-            *addresses, totals[part].data_ptr(), number_like(inputs), low, high, x.shape[0], neurons,
-            channels.channels, channels.space, period, block, tile, k, dilation, static(kind), *numbers,
+    of_weight, of_bias = torch.zeros_like(weight), torch.zeros_like(bias)
+
+    def over(strand: _Strand) -> None:
+        of_grad, of_x, *rest = (
+            each.data_ptr() + strand.first * size for each in (of_y, inputs, window, grad_x, grad_window)
+        )
+        addresses = (of_grad, of_x, weight.data_ptr(), bias.data_ptr(), *rest)
+        like, layout = number_like(inputs), strand.layout
+        count = parts(layout.neurons, strand.steps, grain)
+        totals = weight.new_zeros(count, layout.columns * rows)
+
+        def run(part: int, low: int, high: int) -> None:
+            _backward(
+                *addresses, totals[part].data_ptr(), like, low, high, strand.steps, window.shape[0] // dilation,
+                dilation * neurons, *layout[1:], *cut, k, rows, static(kind), *numbers, past_cache,
+            )  # fmt: skip
+
+        spread(run, layout.neurons, grain, count)
+        total(
+            totals.data_ptr(), of_weight.data_ptr(), of_bias.data_ptr(), like, count, k, rows, layout.channels, layout.space,
+            layout.columns, 1.0,
         )  # fmt: skip
 
-    spread(run, neurons, grain, count)
-    parameters = channels.gather(totals)
-    return grad_x.to(x.dtype), parameters[:-1].t().contiguous(), parameters[-1].clone(), grad_window
+    for strand in _strands(x, weight, dilation):
+        over(strand)
+    return grad_x.to(x.dtype), of_weight, of_bias, grad_window

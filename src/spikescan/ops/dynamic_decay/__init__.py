@@ -69,11 +69,15 @@ def dynamic_decay(
     _, B, C, S = flat.shape
     k = weight.shape[1]
     dtype = compute_dtype(x)
-    h0 = flat.new_zeros(B, C, S, dtype=dtype) if membrane is None else membrane.reshape(B, C, S)
-    # The window is stored time first, as the kernels read it; axis 0 of a state is the batch, so it is shown transposed.
     chosen = choose(requested(), x.device).backend
+    # The CPU kernel takes a membrane or a window without rows for one of zeros, which at T = 4 would be most of its traffic.
+    h0 = (
+        flat.new_zeros(0 if chosen == "cpu" else B, C, S, dtype=dtype)
+        if membrane is None
+        else membrane.reshape(B, C, S)
+    )
+    # The window is stored time first, as the kernels read it; axis 0 of a state is the batch, so it is shown transposed.
     if window is None:
-        # The CPU kernel takes a window without rows for one of zeros, which at T = 4 would be most of its traffic.
         w0 = flat.new_zeros(0 if chosen == "cpu" else k - 1, B, C, S, dtype=dtype)
     else:
         w0 = window.movedim(1, 0).reshape(k - 1, B, C, S)
@@ -187,7 +191,8 @@ def _fake(
     keep: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return x.new_empty(x.shape), torch.empty_like(membrane), x.new_empty(x.shape if keep else (0,), dtype=weight.dtype)
+    final = x.new_empty(x.shape[1:], dtype=weight.dtype)
+    return x.new_empty(x.shape), final, x.new_empty(x.shape if keep else (0,), dtype=weight.dtype)
 
 
 @register("dynamic_decay", _fake)

@@ -1,8 +1,9 @@
 """The Dynamic Decay Spiking Neuron as two sweeps over time, each neuron in a lane of a vector.
 
 A sweep takes a block of neurons at a time and walks it through time in tiles of a few steps. Within a tile a vector of
-neurons keeps its membrane, its window and its taps in registers. Blocks are wide where there are many neurons, so that memory
-is read in long runs; what a block carries from tile to tile stays in the cache. `docs/performance.md` has the measurements.
+neurons first has its gates filtered (`_filters`), then its membrane walks through the steps; on the way back the membrane
+comes first and then what the filter carries back. Blocks are wide where there are many neurons, so that memory is read in
+long runs; what a block carries from tile to tile stays in the cache. `docs/performance.md` has the measurements.
 
 The table of taps and biases is multiplied by -log2(e): the gate then needs 2^a' and nothing else.
 """
@@ -11,47 +12,51 @@ import functools
 import math
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from spikescan.ops._arrays import Columns, empty, in_compute_dtype, limits_of, number_like
 from spikescan.ops._compile import inline, kernel
+from spikescan.ops._filters import (
+    AT_ONCE,
+    filtered,
+    onward,
+    read,
+    rows_of,
+    spread_back,
+    sum_of_taps,
+    table_of,
+    total,
+    window_back,
+    write,
+)
 from spikescan.ops._simd import (
     BYTES,
     LOG2_E,
     Scalar,
     Vector,
-    add_rows,
-    axpy,
-    backwards,
     choose,
-    dot,
     exp2_of,
     fma,
     full,
     load,
-    load_at,
-    load_rows,
     log1p_unit,
     part,
     prefetch,
-    pushed,
     put,
+    release,
     row,
+    scratch,
     select,
     split_exp2,
     static,
     store,
-    store_rows,
-    tabulate,
     traced,
     upcoming,
     whole,
-    zeros,
 )
 from spikescan.ops._threads import parts, spread
-from spikescan.ops._tiling import is_past_cache, tiling
+from spikescan.ops._tiling import filter_tiling, is_past_cache
 from spikescan.ops.causal_conv.cpu import shift
 from spikescan.ops.fire.cpu import spikes as fire
 from spikescan.ops.fire.cpu import through
@@ -87,37 +92,21 @@ def _general_power(a: Vector, exponent: Scalar) -> tuple[Vector, Vector]:
 
 
 @inline
-def _table(weight_at, bias_at, k, channels, space, columns, like):
-    """Rows of taps and a row of the bias over the columns, times -log2(e)."""
-    weight, bias = row(weight_at, channels * k, like), row(bias_at, channels, like)
-    table = np.empty((k + 1) * columns, weight.dtype)
-    scale = weight.dtype.type(-LOG2_E)
-    tabulate(table, 0, weight, k, channels, space, columns, scale)
-    tabulate(table, k, bias, 1, channels, space, columns, scale)
-    return table
-
-
-@inline
 def _forward_tile(
-    x, table, window, limits, spikes, membranes, carried,
-    n, slot, column, ahead, first, last, neurons, columns, taps, exponent, squarings, kind, level, keep, past_cache, group,
+    x, window, table, inputs, gates, limits, spikes, membranes, carried, n, slot, base, ahead, first, last, neurons, k,
+    exponent, squarings, kind, level, keep, past_cache, group,
 ):  # fmt: skip
+    read(x, window, inputs, n, ahead, first, last, k, neurons, group)
+    filtered(table, base, load(table, base, whole(x)), inputs, gates, last - first, k)
     step = BYTES // x.itemsize
-    weight = load_rows(table, column, columns, taps, group)
-    bias = load(table, len(taps) * columns + column, group)
-    h = load(carried, slot, group)
+    newest = (k - 1) * step
+    h = load(carried, slot, whole(x))
     masked = limits.size > 0
     limit = load(limits, n, group) if masked else h
-    seen = weight
-    for i in range(len(taps)):
-        seen = pushed(seen, load_at(x, window, first - len(taps) + i, neurons, n, group))
     for t in range(first, last):
-        at = t * neurons + n
-        inputs = load(x, at, group)
-        prefetch(x, ahead + (t - first) * step, group)
-        seen = pushed(seen, inputs)
-        decay, leak, _ = dynamic_gate(dot(weight, seen, bias), exponent, squarings)
-        charged = fma(decay, h, leak * inputs)
+        at, slot_of_t = t * neurons + n, (t - first) * step
+        decay, leak, _ = dynamic_gate(load(gates, slot_of_t, whole(x)), exponent, squarings)
+        charged = fma(decay, h, leak * load(inputs, newest + slot_of_t, whole(x)))
         fired = fire(charged, kind, level)
         if masked:
             valid = limit > t
@@ -127,147 +116,168 @@ def _forward_tile(
         put(spikes, at, fired, past_cache, group)
         if keep:
             put(membranes, at, h, past_cache, group)
-    store(carried, slot, h, group)
+    store(carried, slot, h, whole(x))
 
 
 @kernel
 def _forward(
     x_at, weight_at, bias_at, membrane_at, window_at, limits_at, spikes_at, membranes_at, final_at, like,
-    low, high, steps, window_rows, neurons, channels, space, width, columns, block, tile, taps, exponent, squarings,
-    kind, level, keep, masked, past_cache,
+    low, high, steps, window_rows, neurons, channels, space, width, columns, block, tile, k, rows, exponent, squarings,
+    kind, level, keep, masked, resting, past_cache,
 ):  # fmt: skip
-    k = len(taps)
     x, spikes = row(x_at, steps * neurons, like), row(spikes_at, steps * neurons, like)
     membranes = row(membranes_at, steps * neurons if keep else 0, like)
     membrane, final = row(membrane_at, neurons, like), row(final_at, neurons, like)
     window, limits = row(window_at, window_rows * neurons, like), row(limits_at, neurons if masked else 0, like)
-    table = _table(weight_at, bias_at, k, channels, space, columns, like)
     step, tile = BYTES // x.itemsize, max(min(tile, steps), 1)
-    carried = np.empty(block, x.dtype)
+    table = table_of(weight_at, bias_at, k, rows, channels, space, columns, -LOG2_E, like)
+    inputs, gates = scratch((tile + k + AT_ONCE) * step, x), scratch((tile + AT_ONCE) * step, x)
+    carried = scratch(block, x)
     for start in range(low, high, block):
         stop = min(start + block, high)
-        carried[: stop - start] = membrane[start:stop]
+        if resting:
+            carried[:] = 0.0
+        else:
+            carried[: stop - start] = membrane[start:stop]
         for first in range(0, steps, tile):
             last = min(first + tile, steps)
             following = last * neurons + start if last < steps else stop
             for n in range(start, stop, step):
-                slot, column = n - start, n // width * step % columns
+                slot, base = n - start, n // width * step % columns * rows
                 ahead = upcoming(slot, stop - start, tile, step, neurons, following)
                 if stop - n >= step:
                     _forward_tile(
-                        x, table, window, limits, spikes, membranes, carried, n, slot, column, ahead, first, last, neurons,
-                        columns, taps, exponent, squarings, kind, level, keep, past_cache, whole(x),
+                        x, window, table, inputs, gates, limits, spikes, membranes, carried, n, slot, base, ahead, first,
+                        last, neurons, k, exponent, squarings, kind, level, keep, past_cache, whole(x),
                     )  # fmt: skip
                 else:
                     _forward_tile(
-                        x, table, window, limits, spikes, membranes, carried, n, slot, column, ahead, first, last, neurons,
-                        columns, taps, exponent, squarings, kind, level, keep, past_cache, part(x, stop - n),
+                        x, window, table, inputs, gates, limits, spikes, membranes, carried, n, slot, base, ahead, first,
+                        last, neurons, k, exponent, squarings, kind, level, keep, past_cache, part(x, stop - n),
                     )  # fmt: skip
         final[start:stop] = carried[: stop - start]
+    release(table)
+    release(inputs)
+    release(gates)
+    release(carried)
+
+
+@inline
+def _of_membrane(
+    x, inputs, gates, of_gate, direct, membrane, membranes, limits, grad_spikes, carried, totals, n, slot, base, ahead,
+    first, last, neurons, k, exponent, squarings, kind, level, a, b, c, resting, group,
+):  # fmt: skip
+    """The gradients of the gates, and of the inputs as far as they charge the membrane at once."""
+    step = BYTES // x.itemsize
+    newest = (k - 1) * step
+    d, total = load(carried, slot, whole(x)), load(totals, base, whole(x))
+    zero = full(0.0, d)
+    masked = limits.size > 0
+    limit = load(limits, n, group) if masked else d
+    initial = zero if resting else load(membrane, n, group)
+    h = load(membranes, (last - 1) * neurons + n, group)
+    for t in range(last - 1, first - 1, -1):
+        at, slot_of_t = t * neurons + n, (t - first) * step
+        before = load(membranes, at - neurons, group) if t > 0 else initial
+        g = load(grad_spikes, at, group)
+        prefetch(membranes, ahead - neurons, group)
+        prefetch(grad_spikes, ahead, group)
+        ahead += step
+        decay, leak, rest = dynamic_gate(load(gates, slot_of_t, whole(x)), exponent, squarings)
+        if masked:
+            g = select(limit > t, g, zero)
+        d = d + through(g, h, kind, level, a, b, c)
+        charging = leak * d
+        # The gradient of a', times -log(2) because the taps are times -log2(e): gx needs tap * gradient of a.
+        gating = d * (before - load(inputs, newest + slot_of_t, whole(x))) * (decay * rest * (exponent * -LN_2))
+        if masked:
+            valid = limit > t
+            charging = select(valid, charging, zero)
+            gating = select(valid, gating, zero)
+            d = select(valid, d * decay, d)
+        else:
+            d = d * decay
+        store(direct, slot_of_t, charging, whole(x))
+        store(of_gate, slot_of_t, gating, whole(x))
+        total = total + gating
+        h = before
+    store(carried, slot, d, whole(x))
+    store(totals, base, total, whole(x))
 
 
 @inline
 def _backward_tile(
-    x, table, membrane, window, membranes, limits, grad_spikes, grad_x, carried, totals,
-    n, slot, column, ahead, first, last, neurons, columns, block, taps, exponent, squarings,
-    kind, level, a, b, c, past_cache, group,
+    x, window, table, inputs, of_gate, panel, membrane, membranes, limits, grad_spikes, grad_x, carried, later, totals,
+    n, slot, base, ahead, first, last, neurons, k, exponent, squarings, kind, level, a, b, c, resting, past_cache, group,
 ):  # fmt: skip
-    k, step = len(taps), BYTES // x.itemsize
-    weight = load_rows(table, column, columns, taps, group)
-    toward_past = backwards(weight)
-    bias = load(table, k * columns + column, group)
-    d = load(carried, slot, group)
-    pending = load_rows(carried, block + slot, block, taps[1:], group)
-    masked = limits.size > 0
-    limit = load(limits, n, group) if masked else d
-    zero = full(0.0, d)
-    weight_sums, bias_sum = zeros(weight), zero
-    unseen = weight  # the window, newest first
-    for i in range(k):
-        unseen = pushed(unseen, load_at(x, window, last - 1 - i, neurons, n, group))
-    h = load(membranes, (last - 1) * neurons + n, group)
-    for t in range(last - 1, first - 1, -1):
-        at = t * neurons + n
-        before = load(membranes, at - neurons, group) if t > 0 else load(membrane, n, group)
-        seen = backwards(unseen)
-        decay, leak, rest = dynamic_gate(dot(weight, seen, bias), exponent, squarings)
-        inputs = unseen[0]
-        g = load(grad_spikes, at, group)
-        soon = ahead + (last - 1 - t) * step
-        prefetch(x, soon - k * neurons, group)
-        prefetch(membranes, soon - neurons, group)
-        prefetch(grad_spikes, soon, group)
-        if masked:
-            g = select(limit > t, g, zero)
-        d = d + through(g, h, kind, level, a, b, c)
-        direct = leak * d
-        # The gradient of a', times -log(2) because the taps are times -log2(e): gx needs tap * gradient of a.
-        of_gate = d * (before - inputs) * (decay * rest * (exponent * -LN_2))
-        if masked:
-            valid = limit > t
-            direct = select(valid, direct, zero)
-            of_gate = select(valid, of_gate, zero)
-            d = select(valid, d * decay, d)
-        else:
-            d = d * decay
-        arriving = axpy(of_gate, toward_past, (*pending, zero))
-        put(grad_x, at, arriving[0] + direct, past_cache, group)
-        pending = arriving[1:]
-        weight_sums = axpy(of_gate, seen, weight_sums)
-        bias_sum = bias_sum + of_gate
-        h = before
-        unseen = pushed(unseen, load_at(x, window, t - k, neurons, n, group))
-    store(carried, slot, d, group)
-    store_rows(carried, block + slot, block, pending, group)
-    add_rows(totals, column, columns, weight_sums, group)
-    store(totals, k * columns + column, load(totals, k * columns + column, group) + bias_sum, group)
+    size = last - first
+    read(x, window, inputs, n, ahead, first, last, k, neurons, group)
+    # Each step's gate is read before the gradient that takes its place is written.
+    filtered(table, base, load(table, base, whole(x)), inputs, of_gate, size, k)
+    _of_membrane(
+        x, inputs, of_gate, of_gate, panel, membrane, membranes, limits, grad_spikes, carried, totals, n, slot, base, ahead,
+        first, last, neurons, k, exponent, squarings, kind, level, a, b, c, resting, group,
+    )  # fmt: skip
+    onward(of_gate, later, slot * (k - 1), size, k)
+    spread_back(table, base, of_gate, panel, size, k, True)
+    write(panel, grad_x, n, first, last, neurons, past_cache, group)
+    sum_of_taps(of_gate, inputs, totals, base, size, k)
 
 
 @kernel
 def _backward(
     x_at, weight_at, bias_at, membrane_at, window_at, membranes_at, limits_at, grad_spikes_at, grad_final_at,
     grad_x_at, grad_membrane_at, grad_window_at, totals_at, like,
-    low, high, steps, window_rows, neurons, channels, space, width, columns, block, tile, taps, exponent, squarings,
-    kind, level, a, b, c, masked, past_cache,
+    low, high, steps, window_rows, neurons, channels, space, width, columns, block, tile, k, rows, exponent, squarings,
+    kind, level, a, b, c, masked, resting, ending, past_cache,
 ):  # fmt: skip
-    k = len(taps)
     x, membranes = row(x_at, steps * neurons, like), row(membranes_at, steps * neurons, like)
     grad_spikes, grad_x = row(grad_spikes_at, steps * neurons, like), row(grad_x_at, steps * neurons, like)
     membrane, grad_final = row(membrane_at, neurons, like), row(grad_final_at, neurons, like)
     grad_membrane, limits = row(grad_membrane_at, neurons, like), row(limits_at, neurons if masked else 0, like)
     window, grad_window = row(window_at, window_rows * neurons, like), row(grad_window_at, window_rows * neurons, like)
-    totals = row(totals_at, (k + 1) * columns, like)
-    table = _table(weight_at, bias_at, k, channels, space, columns, like)
+    totals = row(totals_at, columns * rows, like)
     step, tile = BYTES // x.itemsize, max(min(tile, steps), 1)
-    carried = np.empty(k * block, x.dtype)
+    table = table_of(weight_at, bias_at, k, rows, channels, space, columns, -LOG2_E, like)
+    longest = (max(tile, k) + k + AT_ONCE) * step
+    inputs, of_gate, panel = scratch(longest, x), scratch(longest, x), scratch(longest, x)
+    carried, later = scratch(block, x), scratch(block * (k - 1), x)
     for start in range(low, high, block):
         stop = min(start + block, high)
-        size = stop - start
-        carried[:size] = grad_final[start:stop]
-        carried[block:] = 0.0
+        if ending:
+            carried[: stop - start] = grad_final[start:stop]
+        else:
+            carried[:] = 0.0
+        later[:] = 0.0
         for last in range(steps, 0, -tile):
             first = max(last - tile, 0)
             following = max(first - tile, 0) * neurons + start if first > 0 else (steps - tile) * neurons + stop
             for n in range(start, stop, step):
-                slot, column = n - start, n // width * step % columns
+                slot, base = n - start, n // width * step % columns * rows
                 ahead = upcoming(slot, stop - start, tile, step, neurons, following)
                 if stop - n >= step:
                     _backward_tile(
-                        x, table, membrane, window, membranes, limits, grad_spikes, grad_x, carried, totals,
-                        n, slot, column, ahead, first, last, neurons, columns, block, taps, exponent, squarings,
-                        kind, level, a, b, c, past_cache, whole(x),
+                        x, window, table, inputs, of_gate, panel, membrane, membranes, limits, grad_spikes, grad_x, carried,
+                        later, totals, n, slot, base, ahead, first, last, neurons, k, exponent, squarings, kind, level,
+                        a, b, c, resting, past_cache, whole(x),
                     )  # fmt: skip
                 else:
                     _backward_tile(
-                        x, table, membrane, window, membranes, limits, grad_spikes, grad_x, carried, totals,
-                        n, slot, column, ahead, first, last, neurons, columns, block, taps, exponent, squarings,
-                        kind, level, a, b, c, past_cache, part(x, stop - n),
+                        x, window, table, inputs, of_gate, panel, membrane, membranes, limits, grad_spikes, grad_x, carried,
+                        later, totals, n, slot, base, ahead, first, last, neurons, k, exponent, squarings, kind, level,
+                        a, b, c, resting, past_cache, part(x, stop - n),
                     )  # fmt: skip
-        grad_membrane[start:stop] = carried[:size]
-        # What is still pending belongs to the inputs before the first step, the newest first.
-        for j in range(window_rows):
-            oldest_first = (k - 2 - j) * neurons
-            grad_window[oldest_first + start : oldest_first + stop] = carried[(j + 1) * block : (j + 1) * block + size]
+        if not resting:
+            grad_membrane[start:stop] = carried[: stop - start]
+        for n in range(start, stop if window_rows else start, step):
+            slot, base, group = (n - start) * (k - 1), n // width * step % columns * rows, part(x, stop - n)
+            window_back(table, base, of_gate, panel, later, slot, grad_window, n, k, neurons, group)
+    release(table)
+    release(inputs)
+    release(of_gate)
+    release(panel)
+    release(carried)
+    release(later)
 
 
 def _squarings(exponent: float) -> tuple[int, ...] | None:
@@ -288,23 +298,24 @@ def forward(
     numbers: list[float],
     keep: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As the reference's `forward`."""
+    """As the reference's `forward`; a membrane or a window without rows is zeros."""
     layout = Columns.of(x.shape[1:], membrane.itemsize)
     neurons = layout.neurons
     inputs = in_compute_dtype(x)
     spikes = torch.empty_like(inputs)
     membranes = torch.empty_like(inputs) if keep else empty((0,), x)
-    final = torch.empty_like(membrane)
+    final = empty(x.shape[1:], x)
     limits = limits_of(lengths, layout, x)
     tensors = (inputs, weight, bias, membrane, window, limits, spikes, membranes, final)
     addresses = tuple(tensor.data_ptr() for tensor in tensors)
-    block, tile = tiling(neurons, final.itemsize, in_order=True)
-    taps, squarings = static(weight.shape[1]), _squarings(exponent)
+    cut = filter_tiling(weight.shape[1], final.itemsize)
+    k, squarings = weight.shape[1], _squarings(exponent)
+    past_cache = is_past_cache(neurons, spikes, membranes)
 
     def run(_: int, low: int, high: int) -> None:
         _forward(
-            *addresses, number_like(final), low, high, x.shape[0], window.shape[0], *layout, block, tile, taps, exponent,
-            squarings, static(kind), numbers[0], keep, lengths is not None, is_past_cache(neurons, spikes, membranes),
+            *addresses, number_like(final), low, high, x.shape[0], window.shape[0], *layout, *cut, k, rows_of(k),
+            exponent, squarings, static(kind), numbers[0], keep, lengths is not None, membrane.shape[0] == 0, past_cache,
         )  # fmt: skip
 
     grain = BYTES // final.itemsize
@@ -352,7 +363,7 @@ def calls_of_step(
         here, weight.data_ptr(), bias.data_ptr(), membrane.data_ptr(), past, 0, spikes.data_ptr(), 0,
         membrane_after.data_ptr(),
     )  # fmt: skip
-    advance = (_forward, (*addresses, *constants, numbers[0], False, False, False))
+    advance = (_forward, (*addresses, *constants, numbers[0], False, False, False, False))
     if not rows:
         return [advance]
     return [advance, (shift, (here, past, window_after.data_ptr(), like, neurons, rows))]
@@ -377,7 +388,8 @@ def _constants_of_step(shape: torch.Size, k: int, dtype: torch.dtype, exponent: 
             *layout,
             block,
             tile,
-            static(k),
+            k,
+            rows_of(k),
             exponent,
             _squarings(exponent),
             static(kind),
@@ -406,25 +418,30 @@ def backward(
     k = weight.shape[1]
     grain = BYTES // membrane.itemsize
     limits = limits_of(lengths, layout, x)
-    of_final = torch.zeros_like(membrane) if grad_membrane is None else grad_membrane.contiguous()
+    of_final = membrane[:0] if grad_membrane is None else grad_membrane.contiguous()
     grad_x, grad_h, grad_window = torch.empty_like(inputs), torch.empty_like(membrane), torch.empty_like(window)
     count = parts(neurons, x.shape[0], grain)
-    totals = membrane.new_zeros(count, k + 1, layout.columns)
+    rows = rows_of(k)
+    totals = weight.new_zeros(count, layout.columns * rows)
+    of_weight, of_bias = torch.zeros_like(weight), torch.zeros_like(bias)
     tensors = (
         inputs, weight, bias, membrane, window, membranes, limits, grad_spikes.to(inputs.dtype), of_final,
         grad_x, grad_h, grad_window,
     )  # fmt: skip
     addresses = tuple(tensor.data_ptr() for tensor in tensors)
-    block, tile = tiling(neurons, membrane.itemsize, in_order=True)
-    taps, squarings = static(k), _squarings(exponent)
+    cut, squarings = filter_tiling(k, membrane.itemsize), _squarings(exponent)
+    past_cache = is_past_cache(neurons, grad_x)
 
     def run(part: int, low: int, high: int) -> None:
         _backward(
             *addresses, totals[part].data_ptr(), number_like(membrane), low, high, x.shape[0], window.shape[0], *layout,
-            block, tile, taps, exponent, squarings, static(kind), *numbers, lengths is not None,
-            is_past_cache(neurons, grad_x),
+            *cut, k, rows, exponent, squarings, static(kind), *numbers, lengths is not None, membrane.shape[0] == 0,
+            grad_membrane is not None, past_cache,
         )  # fmt: skip
 
     spread(run, neurons, grain, count)
-    parameters = layout.gather(totals) * -LOG2_E
-    return grad_x.to(x.dtype), parameters[:-1].t().contiguous(), parameters[-1].clone(), grad_h, grad_window
+    total(
+        totals.data_ptr(), of_weight.data_ptr(), of_bias.data_ptr(), number_like(membrane), count, k, rows, layout.channels,
+        layout.space, layout.columns, -LOG2_E,
+    )  # fmt: skip
+    return grad_x.to(x.dtype), of_weight, of_bias, grad_h, grad_window

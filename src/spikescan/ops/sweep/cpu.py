@@ -26,10 +26,9 @@ from spikescan.ops._firing import FiringSpec, Kind
 from spikescan.ops._simd import (
     BYTES,
     Vector,
-    _from_llvm,
-    _to_llvm,
     add_columns,
     choose,
+    from_llvm,
     full,
     load,
     load_rows,
@@ -41,6 +40,7 @@ from spikescan.ops._simd import (
     static,
     store_rows,
     tabulate,
+    to_llvm,
     traced,
     upcoming,
     whole,
@@ -178,11 +178,11 @@ def _advance(context, cell, x, states, parameters, unit, kind, level):
 
     def generate(context, builder, signature, args):
         _, x, states, parameters, unit, kind, level = (
-            _from_llvm(builder, each, arg) for each, arg in zip(signature.args, args, strict=True)
+            from_llvm(builder, each, arg) for each, arg in zip(signature.args, args, strict=True)
         )
         given = _given(x=x, state=states, parameter=parameters, unit=x.full(unit))
         spikes, *after = _run(cell_of(cell.cell_key).program, given, x, (kind, level))
-        return _to_llvm(context, builder, result, (spikes, tuple(after)))
+        return to_llvm(context, builder, result, (spikes, tuple(after)))
 
     return result(cell, x, states, parameters, unit, kind, level), generate
 
@@ -194,13 +194,13 @@ def _retreat(context, cell, x, states, parameters, grad_spikes, grad_states, tot
 
     def generate(context, builder, signature, args):
         _, x, states, parameters, grad_spikes, grad_states, totals, unit, *firing = (
-            _from_llvm(builder, each, arg) for each, arg in zip(signature.args, args, strict=True)
+            from_llvm(builder, each, arg) for each, arg in zip(signature.args, args, strict=True)
         )
         given = _given(
             x=x, state=states, parameter=parameters, grad=(grad_spikes, *grad_states), total=totals, unit=x.full(unit)
         )  # fmt: skip
         of_x, *rest = _run(cell_of(cell.cell_key).gradient, given, x, tuple(firing))
-        return _to_llvm(
+        return to_llvm(
             context, builder, result, (of_x, tuple(rest[: len(states)]), tuple(rest[len(states) :]))
         )  # fmt: skip
 

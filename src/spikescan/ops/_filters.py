@@ -1,0 +1,172 @@
+"""What causal filters over time share on the CPU: tables of taps, panels, and the one sum that a filter needs three times.
+
+The output of a filter, the gradient of its input and that of its taps are sum_j a_j * b_{j + r} of different a and b. What
+the sum runs over is copied to panels first: a vector of neurons at some steps, side by side. `AT_ONCE` sums run at a time,
+so that each vector that is loaded serves all of them, and a filter of any order runs through the same kernel.
+"""
+
+from spikescan.ops._compile import inline, kernel
+from spikescan.ops._simd import (
+    BYTES,
+    add_rows,
+    axpy,
+    full,
+    load,
+    load_at,
+    load_rows,
+    prefetch,
+    pushed,
+    put,
+    row,
+    scratch,
+    store,
+    store_rows,
+    whole,
+)
+
+__all__ = [
+    "AT_ONCE",
+    "correlated",
+    "filtered",
+    "onward",
+    "read",
+    "rows_of",
+    "spread_back",
+    "sum_of_taps",
+    "table_of",
+    "total",
+    "window_back",
+    "write",
+]
+
+AT_ONCE = 4
+
+
+def rows_of(k: int) -> int:
+    """Vectors of a table of a bias and k taps, with room for `AT_ONCE` sums from each."""
+    return 1 + -(-k // AT_ONCE) * AT_ONCE
+
+
+@inline
+def table_of(weight_at, bias_at, k, rows, channels, space, columns, scale, like):
+    """For each vector of columns the bias and then the taps, times `scale`, side by side; `release` it."""
+    weight, bias = row(weight_at, channels * k, like), row(bias_at, channels, like)
+    step = BYTES // weight.itemsize
+    table, factor = scratch(columns * rows, weight), weight.dtype.type(scale)
+    channel, used = 0, 0
+    for column in range(columns):
+        at = column // step * rows * step + column % step
+        table[at] = bias[channel] * factor
+        for each in range(k):
+            table[at + (1 + each) * step] = weight[channel * k + each] * factor
+        used += 1
+        if used == space:
+            channel, used = (channel + 1) % channels, 0
+    return table
+
+
+@kernel
+def total(totals_at, weight_at, bias_at, like, tables, k, rows, channels, space, columns, scale):
+    """Add what tables like that of `table_of` have summed, times `scale`, to the gradients of the weight and the bias."""
+    totals = row(totals_at, tables * columns * rows, like)
+    weight, bias = row(weight_at, channels * k, like), row(bias_at, channels, like)
+    step, factor = BYTES // weight.itemsize, weight.dtype.type(scale)
+    for table in range(tables):
+        channel, used = 0, 0
+        for column in range(columns):
+            at = (table * columns + column // step * step) * rows + column % step
+            bias[channel] += totals[at] * factor
+            for each in range(k):
+                weight[channel * k + each] += totals[at + (1 + each) * step] * factor
+            used += 1
+            if used == space:
+                channel, used = (channel + 1) % channels, 0
+
+
+@inline
+def read(x, window, panel, n, ahead, first, last, k, neurons, group):
+    """Copy the inputs that steps `first` to `last` see, and ask for those of the next tile."""
+    step = BYTES // x.itemsize
+    at = 0
+    for time in range(first - (k - 1), first):
+        store(panel, at, load_at(x, window, time, neurons, n, group), whole(x))
+        at += step
+    for time in range(first, last):
+        store(panel, at, load(x, time * neurons + n, group), whole(x))
+        prefetch(x, ahead, group)
+        at += step
+        ahead += step
+
+
+@inline
+def correlated(factors, at, stride, values, begin, count, sums):
+    """Sums_r + sum_j factors_j * values_{j + r}, in the order of j, for r = 0 to 3; factors lie `stride` apart."""
+    step = BYTES // values.itemsize
+    seen = sums
+    for r in range(AT_ONCE - 1):
+        seen = pushed(seen, load(values, begin + r * step, whole(values)))
+    for j in range(count):
+        seen = pushed(seen, load(values, begin + (j + AT_ONCE - 1) * step, whole(values)))
+        sums = axpy(load(factors, at + j * stride, whole(values)), seen, sums)
+    return sums
+
+
+@inline
+def filtered(table, base, start, inputs, out, size, k):
+    """Start + sum_i tap_i * input of `size` steps, oldest tap first."""
+    step = BYTES // inputs.itemsize
+    for r in range(0, size, AT_ONCE):
+        sums = correlated(table, base + step, step, inputs, r * step, k, (start, start, start, start))
+        store_rows(out, r * step, step, sums, whole(inputs))
+
+
+@inline
+def onward(of_filter, carried, slot, size, k):
+    """Put the k - 1 gradients after this tile behind its own, and keep those that the tile before it needs."""
+    step = BYTES // of_filter.itemsize
+    for each in range(k - 1):
+        store(of_filter, (size + each) * step, load(carried, slot + each * step, whole(carried)), whole(carried))
+    for each in range(k - 1):
+        store(carried, slot + each * step, load(of_filter, each * step, whole(carried)), whole(carried))
+
+
+@inline
+def spread_back(table, base, of_filter, panel, size, k, add):
+    """The gradients of `size` inputs: tap i carried each to the step k - 1 - i later; to those in the panel if `add`."""
+    step = BYTES // panel.itemsize
+    zero = full(0.0, whole(panel))
+    for r in range(0, size, AT_ONCE):
+        sums = (zero, zero, zero, zero)
+        if add:
+            sums = load_rows(panel, r * step, step, sums, whole(panel))
+        sums = correlated(table, base + k * step, -step, of_filter, r * step, k, sums)
+        store_rows(panel, r * step, step, sums, whole(panel))
+
+
+@inline
+def sum_of_taps(of_filter, inputs, totals, base, size, k):
+    """Add to the totals of the taps what `size` steps give."""
+    step = BYTES // inputs.itemsize
+    zero = full(0.0, whole(inputs))
+    for i in range(0, k, AT_ONCE):
+        sums = correlated(of_filter, 0, step, inputs, i * step, size, (zero, zero, zero, zero))
+        add_rows(totals, base + (1 + i) * step, step, sums, whole(inputs))
+
+
+@inline
+def write(panel, out, n, first, last, neurons, past_cache, group):
+    """Copy the rows of the panel to steps `first` to `last`."""
+    step = BYTES // out.itemsize
+    for time in range(first, last):
+        put(out, time * neurons + n, load(panel, (time - first) * step, whole(out)), past_cache, group)
+
+
+@inline
+def window_back(table, base, of_filter, panel, carried, slot, grad_window, n, k, neurons, group):
+    """Write the gradients of the inputs before the first step, which only later steps have seen."""
+    step = BYTES // panel.itemsize
+    for each in range(k - 1):
+        store(of_filter, each * step, full(0.0, whole(panel)), whole(panel))
+        store(of_filter, (k - 1 + each) * step, load(carried, slot + each * step, whole(panel)), whole(panel))
+    spread_back(table, base, of_filter, panel, k - 1, k, False)
+    write(panel, grad_window, n, 0, k - 1, neurons, False, group)
