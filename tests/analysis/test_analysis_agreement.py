@@ -63,7 +63,7 @@ def test_a_correct_model_agrees(make, x, lengths, with_lengths):
         "in chunks of 7",
         "in chunks of 100",
         "step by step",
-        "as a stream, compiled",
+        "as a compiled stream",
     ]
     steps = int(lengths.sum()) if with_lengths else T * B
     for way in agreement.ways:

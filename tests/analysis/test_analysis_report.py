@@ -143,7 +143,7 @@ def test_the_numbers_are_there(text):
     page = Page(text)
     for words in ("93.4%", "on 500 samples", "1.6 min", "for 3 epochs", "200 M", "1,234", "✓", "epoch 2"):
         assert words in page
-    assert "0 of 3 predictions and 0 of 672 spikes differ when the model runs step by step." in page
+    assert "0 of 3 predictions and 0 of 672 spikes differ when the model runs as a compiled stream." in page
     assert "patience none" in page
     assert "gpus none" in page
 

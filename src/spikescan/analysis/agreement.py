@@ -20,7 +20,7 @@ from spikescan.streaming.compiled import NotCompiledError
 
 __all__ = ["Agreement", "Count", "WayAgreement", "measure_agreement", "measure_split_agreement"]
 
-_STREAM = "as a stream, compiled"
+_STREAM = "as a compiled stream"
 
 
 @dataclass(frozen=True)
