@@ -23,16 +23,16 @@ def tiling(neurons: int, itemsize: int) -> tuple[int, int]:
     return 2 * page, 8
 
 
-def filter_tiling(k: int, itemsize: int) -> tuple[int, int]:
+def filter_tiling(neurons: int, k: int, itemsize: int) -> tuple[int, int]:
     """(neurons of a block, steps of a tile) for a filter of k taps, which asks for its next tile in the order of memory.
 
-    Wide and short, so that memory is read in long runs; but each tile reads the k - 1 inputs before it again. Two tiles fit
-    the second cache of a core.
+    Where a step is large, wide and short, so that memory is read in long runs; but each tile reads the k - 1 inputs before it
+    again. Where a step is small, as many steps as make a tile of that size. Two tiles fit the second cache of a core.
     """
     page = _PAGE // itemsize
-    if k <= 8:
-        return 2 * page, 8
-    return page, 16 if k <= 16 else 32
+    least = 8 if k <= 8 else 16 if k <= 16 else 32
+    tile = max(least, min(64, 16 * page // max(neurons, 1) // 4 * 4))
+    return (2 * page if tile == 8 else page), tile
 
 
 def is_past_cache(neurons: int, *written: Tensor) -> bool:
