@@ -113,10 +113,11 @@ def read_mat(path: Path, keys: Iterable[str]) -> dict[str, np.ndarray]:
         from scipy.io import loadmat
     except ImportError:
         raise DataError(f"{path} is a MATLAB file, which scipy reads: pip install scipy.") from None
-    try:
-        arrays = loadmat(path)
-        return {key: arrays[key] for key in keys}
-    except KeyError as error:
-        raise DataError(f"{path} lacks an array: {error.args[0]}. It needs {', '.join(keys)}.") from None
-    except (ValueError, EOFError, TypeError, NotImplementedError, zlib.error, OSError) as error:
-        raise DataError(f"{path} is no MATLAB 5 file, or a damaged one ({error}). Fetch it again.") from error
+    with path.open("rb") as file:  # a file that cannot be opened is not a damaged one
+        try:
+            arrays = loadmat(file)
+            return {key: arrays[key] for key in keys}
+        except KeyError as error:
+            raise DataError(f"{path} lacks an array: {error.args[0]}. It needs {', '.join(keys)}.") from None
+        except (ValueError, EOFError, TypeError, NotImplementedError, zlib.error, OSError) as error:
+            raise DataError(f"{path} is no MATLAB 5 file, or a damaged one ({error}). Fetch it again.") from error
