@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +54,30 @@ def test_only_the_last_and_the_best_epoch_are_kept(saved):
         "epoch-0004.pt",
         "epoch-0004.safetensors",
     ]
+
+
+def best_of(ends: list[tuple[float, float]]) -> int:
+    """The best epoch after epochs with these (score, loss)."""
+    index = Index(0, 0, 0, -math.inf, SHAPE)
+    for score, loss in ends:
+        index = index.after_epoch(10, score, loss)
+    assert (index.epoch, index.step) == (len(ends), 10 * len(ends))
+    return index.best_epoch
+
+
+def test_the_best_epoch_has_the_best_score_then_the_least_loss_and_is_then_the_first():
+    assert best_of([(0.5, 1.0), (0.7, 2.0), (0.6, 0.1)]) == 2
+    assert best_of([(0.7, 1.0), (0.7, 0.5), (0.7, 0.9)]) == 2
+    assert best_of([(0.7, 0.5), (0.7, 0.5)]) == 1
+    assert best_of([(math.nan, 1.0), (0.2, 3.0), (0.1, 0.1)]) == 2
+
+
+def test_an_index_without_the_best_loss_is_read(saved):
+    path = saved / "checkpoint.json"
+    values = json.loads(path.read_text())
+    del values["best_loss"]
+    write_text(path, json.dumps(values))
+    assert read_index(saved) == Index(1, 5, 1, 0.5, SHAPE)
 
 
 def test_tied_weights_are_saved(tmp_path):

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +68,7 @@ def train(experiment: ControlExperiment, folder: Path, *, resume: bool = False) 
         while index.epoch < experiment.epochs:
             trained = yield from _run_epoch(experiment, environment, learner, replay, index.epoch + 1)
             found = evaluate_policy(agent.policy, experiment, seeds("validation", experiment.evaluation_episodes))
-            index = _advance(index, experiment.epoch_steps, found.mean_return)
+            index = index.after_epoch(experiment.epoch_steps, found.mean_return, loss=0.0)  # a policy has no loss
             rows.append(_row(index, trained, found))
             write_metrics(folder / "metrics.csv", rows)
             discard_measurements(folder)
@@ -160,11 +160,6 @@ def _mix(*parts: int) -> int:
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values) if values else math.nan
-
-
-def _advance(index: Index, steps: int, score: float) -> Index:
-    later = replace(index, epoch=index.epoch + 1, step=index.step + steps)
-    return later if score <= index.best_score else replace(later, best_epoch=later.epoch, best_score=score)
 
 
 def _row(index: Index, trained: _Trained, found: Evaluation) -> dict[str, float]:

@@ -5,7 +5,8 @@ being saved leaves the epoch before it.
 """
 
 import json
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,11 @@ class Index:
     Args:
         epoch: epochs finished; training goes on after the last of them.
         step: updates made.
-        best_epoch: the epoch with the best validation score, whose weights `spikescan eval` uses.
+        best_epoch: the epoch with the best validation score, whose weights `spikescan eval` uses; among equal scores, which a
+            small split has many of, the one with the least validation loss, and then the first.
         best_score: that score; negative where less is better.
         shape: what the network was built for.
+        best_loss: the validation loss of that epoch.
     """
 
     epoch: int
@@ -48,6 +51,15 @@ class Index:
     best_epoch: int
     best_score: float
     shape: ModelShape
+    best_loss: float = math.inf
+
+    def after_epoch(self, steps: int, score: float, loss: float) -> "Index":
+        """The index after one more epoch, of `steps` updates, with this validation score, of which more is better."""
+        later = replace(self, epoch=self.epoch + 1, step=self.step + steps)
+        # Not `score > best`: a score that is NaN must not keep the first epoch from being the best so far.
+        if score < self.best_score or (score == self.best_score and not loss < self.best_loss):
+            return later
+        return replace(later, best_epoch=later.epoch, best_score=score, best_loss=loss)
 
 
 def save_checkpoint(folder: Path, model: nn.Module, training_state: dict[str, Any], index: Index) -> None:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from lightning_fabric import Fabric
@@ -93,7 +92,8 @@ def train(experiment: Experiment, folder: Path, *, resume: bool = False) -> Iter
         trained = yield from run_epoch(learner, index.epoch + 1)
         refresh_statistics(network, dataset.train, experiment.batch_size, experiment.seed, fabric.device)
         validated = evaluate(fabric, model, task, dataset.validation, experiment.batch_size)
-        index = _advance(index, learner.steps, validated.score if task.higher_is_better else -validated.score)
+        score = validated.score if task.higher_is_better else -validated.score
+        index = index.after_epoch(learner.steps, score, validated.loss)
         rows.append(_row(index, task, trained, validated))
         if fabric.is_global_zero:
             write_metrics(folder / "metrics.csv", rows)
@@ -130,13 +130,6 @@ def launch_fabric(experiment: Experiment) -> Fabric:
 
 def _is_stale(index: Index, patience: int | None) -> bool:
     return patience is not None and index.epoch - index.best_epoch >= patience
-
-
-def _advance(index: Index, steps: int, score: float) -> Index:
-    """The index after one more epoch with this validation score, of which more is better."""
-    later = replace(index, epoch=index.epoch + 1, step=index.step + steps)
-    # Not `score > best`: a score that is NaN must not keep the first epoch from being the best so far.
-    return later if score <= index.best_score else replace(later, best_epoch=later.epoch, best_score=score)
 
 
 def _row(index: Index, task: Task, trained: Trained, validated: Evaluation) -> dict[str, float]:
