@@ -30,7 +30,7 @@ SHAPES = [
     (0, 2, 3), (1, 1, 1), (2, 3, 17), (63, 2, 3, 5), (127, 2, 33), (7, 0, 3), (5, 2, 0), (5, 2, 3, 2, 2),
     (66, 2, 600), (6, 3, 1400),
 ]  # fmt: skip
-LAYOUTS = ["transposed", "strided"]
+LAYOUTS = ["transposed", "strided", "lazy"]
 
 
 def check(case: Case) -> None:
@@ -52,9 +52,11 @@ def wide(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def laid_out(case: Case, layout: str) -> Case:
-    """The same call on tensors that are not contiguous."""
+    """The same call on tensors whose memory is not their numbers in a row: not contiguous, or to be negated or conjugated."""
 
     def view(tensor: Tensor) -> Tensor:
+        if layout == "lazy":
+            return tensor.conj().resolve_conj().conj() if tensor.is_complex() else torch._neg_view(tensor.neg())
         if layout == "strided" or tensor.ndim == 0:
             return torch.stack([tensor, tensor], -1)[..., 0]
         return tensor.movedim(0, -1).contiguous().movedim(-1, 0)

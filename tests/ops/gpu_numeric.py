@@ -4,6 +4,7 @@ Not collected by itself: `test_gpu_numeric.py` runs it under Triton's interprete
 ``pytest tests/ops/gpu_numeric.py`` runs it on the GPU.
 """
 
+import dataclasses
 import os
 from collections.abc import Iterator
 
@@ -72,6 +73,15 @@ def test_linear_recurrence(T: int, N: int, rows: int | None, dtype: torch.dtype)
 )
 def test_linear_recurrence_in_chunks(T: int, rows: int | None, dtype: torch.dtype) -> None:
     support.check(support.linear_recurrence(T, 3, dtype, rows=rows, device=DEVICE))
+
+
+@pytest.mark.usefixtures("chunks")
+@pytest.mark.parametrize("rows", [1, None])
+@pytest.mark.parametrize("T", [7, 31])
+def test_linear_recurrence_of_a_decay_that_nobody_learns(T: int, rows: int | None) -> None:
+    case = support.linear_recurrence(T, 3, F32, rows=rows, device=DEVICE)
+    decay = case.inputs.pop("decay")
+    support.check(dataclasses.replace(case, call=lambda **inputs: case.call(decay=decay.to(inputs["drive"]), **inputs)))
 
 
 @pytest.mark.usefixtures("chunks")

@@ -33,12 +33,12 @@ def wide(dtype: torch.dtype) -> torch.dtype:
     return F64 if dtype == F64 else F32
 
 
-def linear_recurrence(shape: tuple[int, int], dtype: torch.dtype, constant: bool) -> None:
+def linear_recurrence(shape: tuple[int, int], dtype: torch.dtype, constant: bool, learnt: bool = True) -> None:
     gpu = load("linear_recurrence", "gpu")
     drive, initial = empty(shape, dtype=dtype), empty(shape[1], dtype=dtype)
     decay = empty(1 if constant else shape[0], shape[1], dtype=dtype)
     states, final = gpu.forward(decay, drive, initial)
-    gpu.backward(states, final, decay, states, initial)
+    gpu.backward(states, final, decay, states if learnt else None, initial, len(drive))
 
 
 def dynamic_decay(
@@ -155,6 +155,8 @@ for dtype in (F32, F64, torch.complex64, torch.complex128):
 
 OPTIONS: dict[str, Call] = {
     "linear_recurrence whole": part(linear_recurrence, (32, 1 << 19), F32, False),
+    "linear_recurrence fixed": part(linear_recurrence, (16384, 256), F32, False, learnt=False),
+    "linear_recurrence fixed and constant": part(linear_recurrence, (16384, 256), F32, True, learnt=False),
     "dynamic_decay exponent 1": part(dynamic_decay, MANY, F32, Kind.ATAN, exponent=1.0),
     "dynamic_decay exponent 2.5": part(dynamic_decay, MANY, F32, Kind.ATAN, exponent=2.5),
     "dynamic_decay exponent 2.5 float64": part(dynamic_decay, MANY, F64, Kind.ATAN, exponent=2.5),

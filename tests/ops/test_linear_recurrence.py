@@ -81,3 +81,47 @@ def test_half_precision_carries_a_float32_state() -> None:
     )
     assert (states.dtype, final.dtype) == (torch.bfloat16, torch.float32)
     assert torch.equal(final, torch.full((3,), 1000.0))  # in bfloat16 the sum would stand still at 256
+
+
+@pytest.mark.parametrize("backend", ["reference", "cpu"])
+def test_a_gradient_that_is_to_be_conjugated(backend: str) -> None:
+    """What comes before the recurrence gets the conjugate of its output's gradient, which torch hands over lazily."""
+    case = recurrence((5, 3), "full", torch.complex128)
+    found = []
+    for output in (lambda states: states.conj(), lambda states: states.conj().resolve_conj()):
+        leaves = {name: tensor.clone().requires_grad_() for name, tensor in case.inputs.items()}
+        with ops.backend(backend):
+            states, final = ops.linear_recurrence(**leaves)
+            loss = (output(states) * case.inputs["drive"]).real.sum() + (
+                output(final) * case.inputs["initial"]
+            ).real.sum()
+            found.append(torch.autograd.grad(loss, list(leaves.values())))
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+    # Nothing but its own output depends on the last step.
+    torch.testing.assert_close(found[0][1][-1], case.inputs["drive"][-1] + case.inputs["initial"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64])
+@pytest.mark.parametrize("decay", ["full", "channel"])
+@pytest.mark.parametrize("shape", [(1, 1), (63, 3, 5), (66, 1200), (9, 3, 1400)])
+def test_a_decay_that_nobody_learns_changes_no_other_gradient(
+    shape: tuple[int, ...], decay: str, dtype: torch.dtype
+) -> None:
+    case = recurrence(shape, decay, dtype)
+    found = []
+    for learnt in (True, False):
+        leaves = {
+            name: tensor.clone().requires_grad_(learnt or name != "decay") for name, tensor in case.inputs.items()
+        }
+        states, final = ops.linear_recurrence(**leaves)
+        loss = states.abs().square().sum() + final.abs().square().sum()
+        found.append(torch.autograd.grad(loss, [leaves["drive"], leaves["initial"]]))
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("learnt", [False, True])
+def test_states_are_kept_for_the_gradient_of_the_decay_alone(learnt: bool) -> None:
+    decay, drive, kept = torch.rand(3, requires_grad=learnt), torch.randn(5, 3, requires_grad=True), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
+        states, _ = ops.linear_recurrence(decay, drive)
+    assert any(tensor.data_ptr() == states.data_ptr() for tensor in kept) == learnt

@@ -15,8 +15,6 @@ __all__ = ["Channels", "Columns", "empty", "in_compute_dtype", "limits_of", "num
 _NUMBER = {
     torch.float32: np.float32(0),
     torch.float64: np.float64(0),
-    torch.complex64: np.complex64(0),
-    torch.complex128: np.complex128(0),
 }
 
 

@@ -66,23 +66,31 @@ def _differentiated(
 
 
 def _is_traced(args: tuple[object, ...]) -> bool:
-    """Whether something beside autograd has to see this call: a compiler, a transform, a mode or a tensor subclass."""
+    """Whether something beside autograd has to see this call: a compiler, a transform, a mode, or what a tensor stands for."""
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0:
         return True
     if torch._C._are_functorch_transforms_active():
         return True
-    return any(isinstance(arg, Tensor) and type(arg) not in (Tensor, Parameter) for arg in args)
+    return any(isinstance(arg, Tensor) and (type(arg) not in (Tensor, Parameter) or _is_lazy(arg)) for arg in args)
+
+
+def _is_lazy(arg: Tensor) -> bool:
+    """Whether the memory does not hold the numbers themselves: torch conjugates and negates some views only when it must.
+
+    The dispatcher does it before it calls an operator; a kernel that is given an address would read what lies there.
+    """
+    return arg.is_neg() or arg.is_conj()
 
 
 def must_register(args: tuple[object, ...]) -> bool:
-    """Whether autograd, a tracer, or a tensor subclass has to see this call."""
+    """Whether autograd, a tracer, a tensor subclass or one that is not yet computed has to see this call."""
     if torch.compiler.is_compiling():
         return True
     grad = torch.is_grad_enabled()
     for arg in args:
         kind = type(arg)
         if kind is Tensor or kind is Parameter:
-            if grad and arg.requires_grad:  # type: ignore[attr-defined]
+            if (grad and arg.requires_grad) or _is_lazy(arg):  # type: ignore[attr-defined,arg-type]
                 return True
         elif isinstance(arg, Tensor):
             return True

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-__all__ = ["filter_tiling", "is_past_cache", "tiling"]
+__all__ = ["is_past_cache", "tiling"]
 
 
 _PAGE = 4096
@@ -10,21 +10,10 @@ _PAGE = 4096
 _PAST_CACHE = 1 << 22
 
 
-def tiling(neurons: int, itemsize: int) -> tuple[int, int]:
-    """(neurons of a block, steps of a tile) for a step of `neurons`.
+def tiling(neurons: int, k: int, itemsize: int) -> tuple[int, int]:
+    """(neurons of a block, steps of a tile) for a sweep that asks for its next tile in the order of memory.
 
-    A step that is larger than a page jumps to other pages each time: a wide block then reads its pages whole before it goes
-    on, and a short tile keeps the number of pages in use at once below what the processor's address cache and prefetchers
-    follow. A small step lies in few pages anyway: a long tile keeps the state in registers longer.
-    """
-    page = _PAGE // itemsize
-    if neurons < 4 * page:
-        return page, 64
-    return 2 * page, 8
-
-
-def filter_tiling(neurons: int, k: int, itemsize: int) -> tuple[int, int]:
-    """(neurons of a block, steps of a tile) for a filter of k taps, which asks for its next tile in the order of memory.
+    k is the number of inputs that a step sees: 1 for a recurrence, that of the taps for a filter.
 
     Where a step is large, wide and short, so that memory is read in long runs; but each tile reads the k - 1 inputs before it
     again. Where a step is small, as many steps as make a tile of that size. Two tiles fit the second cache of a core.

@@ -24,6 +24,8 @@ from spikescan.ops._simd._functions import (
     pushed,
     select,
     split_exp2,
+    times,
+    times_conjugate,
 )
 from spikescan.ops._simd._memory import (
     add_columns,
@@ -80,6 +82,8 @@ __all__ = [
     "store",
     "store_rows",
     "tabulate",
+    "times",
+    "times_conjugate",
     "to_llvm",
     "traced",
     "upcoming",

@@ -17,6 +17,40 @@ def fma(a, b, c):
     return a.llvm("fma", b, c)
 
 
+@traced
+def times(a, b, c, pairs):
+    """A * b + c; of complex numbers, two lanes each, where the tuple `pairs` has an item."""
+    if not pairs:
+        return a.llvm("fma", b, c)
+    return _imaginary(a).llvm("fma", _turned(b), _real(a).llvm("fma", b, c))
+
+
+@traced
+def times_conjugate(a, b, c, pairs):
+    """As `times`, of the conjugate of a."""
+    if not pairs:
+        return a.llvm("fma", b, c)
+    return (_imaginary(a) * -1.0).llvm("fma", _turned(b), _real(a).llvm("fma", b, c))
+
+
+def _real(a: Vector) -> Vector:
+    """The real part of each number in both of its lanes."""
+    return a.lanes(lambda i: i - i % 2)
+
+
+def _imaginary(a: Vector) -> Vector:
+    """The imaginary part of each number in both of its lanes."""
+    return a.lanes(lambda i: i - i % 2 + 1)
+
+
+def _turned(a: Vector) -> Vector:
+    """Each number times the imaginary unit: (-imaginary, real)."""
+    signs = ir.Constant(
+        a.value.type, [ir.Constant(a.value.type.element, (-1.0, 1.0)[i % 2]) for i in range(a.value.type.count)]
+    )
+    return a.lanes(lambda i: i + 1 - 2 * (i % 2)) * Vector(a.builder, signs)
+
+
 def choose(mask: Vector, a: Vector, b: Any) -> Vector:
     """`a` where the mask holds, else `b`."""
     return Vector(mask.builder, mask.builder.select(mask.value, a.value, a.like(b)))

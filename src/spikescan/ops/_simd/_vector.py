@@ -146,6 +146,14 @@ class Vector:
     def __ge__(self, other: Any) -> "Vector":
         return self._compare(">=", other)
 
+    def lanes(self, order: Callable[[int], int]) -> "Vector":
+        """The vector that has lane ``order(i)`` of this one at lane i."""
+        kind = self.value.type
+        mask = ir.VectorType(ir.IntType(32), kind.count)
+        chosen = ir.Constant(mask, [ir.Constant(mask.element, order(i)) for i in range(kind.count)])
+        undefined = ir.Constant(kind, ir.Undefined)
+        return Vector(self.builder, self.builder.shuffle_vector(self.value, undefined, chosen))
+
     def llvm(self, name: str, *others: Any) -> "Vector":
         """The result of LLVM's elementwise intrinsic `name`."""
         kind = self.value.type

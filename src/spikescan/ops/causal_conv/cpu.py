@@ -42,7 +42,7 @@ from spikescan.ops._simd import (
     whole,
 )
 from spikescan.ops._threads import parts, spread
-from spikescan.ops._tiling import filter_tiling, is_past_cache
+from spikescan.ops._tiling import is_past_cache, tiling
 from spikescan.ops.fire.cpu import spikes as fire
 from spikescan.ops.fire.cpu import through
 from spikescan.ops.stepping.link import Call
@@ -204,7 +204,7 @@ def forward(
     out = torch.empty_like(inputs)
     k, size, grain = weight.shape[1], out.itemsize, BYTES // out.itemsize
     neurons = x.shape[1:].numel()
-    cut, past_cache = filter_tiling(neurons, k, size), is_past_cache(neurons, out)
+    cut, past_cache = tiling(neurons, k, size), is_past_cache(neurons, out)
 
     def over(strand: _Strand) -> None:
         of_x, of_window, of_out = (each.data_ptr() + strand.first * size for each in (inputs, window, out))
@@ -296,7 +296,7 @@ def backward(
     grad_x, grad_window = torch.empty_like(inputs), torch.empty_like(window)
     k, size, grain = weight.shape[1], inputs.itemsize, BYTES // inputs.itemsize
     rows, neurons = rows_of(k), x.shape[1:].numel()
-    cut, past_cache = filter_tiling(neurons, k, size), is_past_cache(neurons, grad_x)
+    cut, past_cache = tiling(neurons, k, size), is_past_cache(neurons, grad_x)
 
     of_weight, of_bias = torch.zeros_like(weight), torch.zeros_like(bias)
 

@@ -56,7 +56,7 @@ from spikescan.ops._simd import (
     whole,
 )
 from spikescan.ops._threads import parts, spread
-from spikescan.ops._tiling import filter_tiling, is_past_cache
+from spikescan.ops._tiling import is_past_cache, tiling
 from spikescan.ops.causal_conv.cpu import shift
 from spikescan.ops.fire.cpu import spikes as fire
 from spikescan.ops.fire.cpu import through
@@ -308,7 +308,7 @@ def forward(
     limits = limits_of(lengths, layout, x)
     tensors = (inputs, weight, bias, membrane, window, limits, spikes, membranes, final)
     addresses = tuple(tensor.data_ptr() for tensor in tensors)
-    cut = filter_tiling(neurons, weight.shape[1], final.itemsize)
+    cut = tiling(neurons, weight.shape[1], final.itemsize)
     k, squarings = weight.shape[1], _squarings(exponent)
     past_cache = is_past_cache(neurons, spikes, membranes)
 
@@ -429,7 +429,7 @@ def backward(
         grad_x, grad_h, grad_window,
     )  # fmt: skip
     addresses = tuple(tensor.data_ptr() for tensor in tensors)
-    cut, squarings = filter_tiling(neurons, k, membrane.itemsize), _squarings(exponent)
+    cut, squarings = tiling(neurons, k, membrane.itemsize), _squarings(exponent)
     past_cache = is_past_cache(neurons, grad_x)
 
     def run(part: int, low: int, high: int) -> None:

@@ -92,11 +92,13 @@ def _fake_backward(
     grad_states: Tensor | None,
     grad_final: Tensor | None,
     decay: Tensor,
-    states: Tensor,
+    states: Tensor | None,
     initial: Tensor,
+    steps: int,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.empty_like(decay), torch.empty_like(states), torch.empty_like(initial)
+    of_decay = torch.empty_like(decay if states is not None else decay[:0])
+    return of_decay, initial.new_empty(steps, *initial.shape), torch.empty_like(initial)
 
 
 @register("linear_recurrence_backward", _fake_backward)
@@ -104,24 +106,29 @@ def _kernel_backward(
     grad_states: Tensor | None,
     grad_final: Tensor | None,
     decay: Tensor,
-    states: Tensor,
+    states: Tensor | None,
     initial: Tensor,
+    steps: int,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     return load("linear_recurrence", backend).backward(  # type: ignore[no-any-return]
-        grad_states, grad_final, decay, states, initial
+        grad_states, grad_final, decay, states, initial, steps
     )
 
 
 def _save(ctx: Any, inputs: Any, output: Any) -> None:
-    decay, _, initial, ctx.backend = inputs
-    ctx.save_for_backward(decay, output[0], initial)
+    decay, drive, initial, ctx.backend = inputs
+    # Only the gradient of the decay needs the states; where nobody learns it, they are not kept.
+    ctx.of_decay, ctx.steps = ctx.needs_input_grad[0], drive.shape[0]
+    ctx.save_for_backward(decay, output[0] if ctx.of_decay else None, initial)
 
 
 def _backward(ctx: Any, grad_states: Tensor | None, grad_final: Tensor | None) -> tuple[Tensor | None, ...]:
     if grad_states is not None:
         grad_states = grad_states.contiguous()
-    return *_kernel_backward(grad_states, grad_final, *ctx.saved_tensors, ctx.backend), None
+    saved = ctx.saved_tensors
+    of_decay, of_drive, of_initial = _kernel_backward(grad_states, grad_final, *saved, ctx.steps, ctx.backend)
+    return of_decay if ctx.of_decay else None, of_drive, of_initial, None
 
 
 _kernel.differentiable(_save, _backward)

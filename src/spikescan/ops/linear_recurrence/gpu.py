@@ -117,7 +117,10 @@ def _backward(
     PARTS: tl.constexpr,
     BLOCK: tl.constexpr,
 ) -> None:
-    """From the last step to the first; a chunk starts at its end. Without `starts`, `ends` and `products` alone."""
+    """From the last step to the first; a chunk starts at its end. Without `starts`, `ends` and `products` alone.
+
+    Without `states` the decay has no gradient.
+    """
     D: tl.constexpr = decay.dtype.element_ty
     number = tl.program_id(1)
     place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
@@ -141,19 +144,20 @@ def _backward(
             product = _multiply(a, product, PARTS)
         else:
             _store(grad_drive, t * N + place, g, mask, PARTS)
-            previous = ()
-            for part in tl.static_range(PARTS):
-                part_place = place * PARTS + part
-                previous = append(previous, load_past(states, initial, t - 1, 1, N * PARTS, part_place, mask))
-            g = _multiply(g, _conjugate(previous, PARTS), PARTS)
-            if CONSTANT:
-                total = _add(total, g, PARTS)
-            else:
-                _store(grad_decay, t * N + place, g, mask, PARTS)
+            if states is not None:
+                previous = ()
+                for part in tl.static_range(PARTS):
+                    part_place = place * PARTS + part
+                    previous = append(previous, load_past(states, initial, t - 1, 1, N * PARTS, part_place, mask))
+                g = _multiply(g, _conjugate(previous, PARTS), PARTS)
+                if CONSTANT:
+                    total = _add(total, g, PARTS)
+                else:
+                    _store(grad_decay, t * N + place, g, mask, PARTS)
     _store(ends, number * N + place, later, mask, PARTS)
     if starts is None:
         _store(products, number * N + place, product, mask, PARTS)
-    elif CONSTANT:
+    elif CONSTANT and states is not None:
         _store(grad_decay, number * N + place, total, mask, PARTS)
 
 
@@ -232,12 +236,17 @@ def _parts(tensor: Tensor | None) -> Tensor | None:
 
 
 def backward(
-    grad_states: Tensor | None, grad_final: Tensor | None, decay: Tensor, states: Tensor, initial: Tensor
+    grad_states: Tensor | None,
+    grad_final: Tensor | None,
+    decay: Tensor,
+    states: Tensor | None,
+    initial: Tensor,
+    steps: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of decay, drive and initial."""
-    T, N = states.shape
+    """The gradients of decay, drive and initial; without the states that of decay is left out and has no rows."""
+    T, N = steps, initial.shape[0]
     tile = configure(T, 1, N)
-    ends = states.new_empty(tile.chunks, N)
+    ends = initial.new_empty(tile.chunks, N)
     arguments = {
         "decay": _parts(decay),
         "states": _parts(states),
@@ -258,9 +267,15 @@ def backward(
         products = torch.empty_like(ends)
         Launch(_backward, tile.grid, tile.warps, arguments | {"products": _parts(products)}).run()
         starts = carry(products, ends, starts, reverse=True)
-    grad_drive = torch.empty_like(states)
+    grad_drive = initial.new_empty(T, N)
     constant = arguments["CONSTANT"]
-    grad_decay = states.new_empty(tile.chunks, N) if constant else torch.empty_like(decay)
+    grad_decay = None
+    if states is not None:
+        grad_decay = initial.new_empty(tile.chunks, N) if constant else torch.empty_like(decay)
     outputs = {"starts": starts, "grad_decay": grad_decay, "grad_drive": grad_drive}
     Launch(_backward, tile.grid, tile.warps, arguments | {name: _parts(t) for name, t in outputs.items()}).run()
-    return grad_decay.sum(0, keepdim=True) if constant else grad_decay, grad_drive, ends[0].clone()
+    if grad_decay is None:
+        grad_decay = decay.new_empty(0, N)
+    elif constant:
+        grad_decay = grad_decay.sum(0, keepdim=True)
+    return grad_decay, grad_drive, ends[0].clone()
