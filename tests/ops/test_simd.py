@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from spikescan.ops._compile import inline
+from spikescan.ops._compile import inline, kernel
 from spikescan.ops._simd import BYTES, exp2_of, load, part, row, static, store, traced, whole
 from spikescan.ops.dynamic_decay.cpu import dynamic_gate
 
@@ -39,7 +39,7 @@ def _group(x, out, n, group, which, exponent, squarings):
     store(out, n, a, group)
 
 
-@inline
+@kernel
 def _apply(x_at, out_at, like, size, which, exponent, squarings):
     x, out = row(x_at, size, like), row(out_at, size, like)
     step = BYTES // x.itemsize

@@ -11,12 +11,15 @@ import numba.extending
 
 __all__ = ["inline", "intrinsic", "kernel"]
 
-_OPTIONS = {"nogil": True, "error_model": "numpy"}
+_OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
 def inline(function: Callable[..., Any]) -> Any:
-    """Compile a function that kernels call; it is compiled into each of them."""
-    return numba.njit(forceinline=True, **_OPTIONS)(function)
+    """Compile a function that kernels call, and only they; it is compiled into each of them.
+
+    There is no way in from Python: compiling that would take as long as the function itself.
+    """
+    return numba.njit(forceinline=True, no_cpython_wrapper=True, **_OPTIONS)(function)
 
 
 def intrinsic(function: Callable[..., Any]) -> Any:

@@ -83,6 +83,16 @@ def release(numbers):
     _free(np.int64(numbers.ctypes.data))
 
 
+@inline
+def move(source, start, target, at, count):
+    """Copy `count` numbers from ``source[start:]`` to ``target[at:]``.
+
+    A loop, not one slice assigned to another: that can raise, and Numba would compile how its message is written, for seconds.
+    """
+    for each in range(count):
+        target[at + each] = source[start + each]
+
+
 @intrinsic
 def whole(context: Any, array: Any) -> Any:
     """A full group of neurons, for arrays of this dtype."""

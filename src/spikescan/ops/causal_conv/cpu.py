@@ -30,6 +30,7 @@ from spikescan.ops._simd import (
     BYTES,
     full,
     load,
+    move,
     part,
     prefetch,
     put,
@@ -232,8 +233,8 @@ def shift(x_at, window_at, next_at, like, neurons, rows):
         row(next_at, rows * neurons, like),
     )
     kept = (rows - 1) * neurons
-    following[:kept] = window[neurons:]
-    following[kept:] = x
+    move(window, neurons, following, 0, kept)
+    move(x, 0, following, kept, neurons)
 
 
 def step(

@@ -41,6 +41,7 @@ from spikescan.ops._simd import (
     full,
     load,
     log1p_unit,
+    move,
     part,
     prefetch,
     put,
@@ -138,7 +139,7 @@ def _forward(
         if resting:
             carried[:] = 0.0
         else:
-            carried[: stop - start] = membrane[start:stop]
+            move(membrane, start, carried, 0, stop - start)
         for first in range(0, steps, tile):
             last = min(first + tile, steps)
             following = last * neurons + start if last < steps else stop
@@ -155,7 +156,7 @@ def _forward(
                         x, window, table, inputs, gates, limits, spikes, membranes, carried, n, slot, base, ahead, first,
                         last, neurons, k, exponent, squarings, kind, level, keep, past_cache, part(x, stop - n),
                     )  # fmt: skip
-        final[start:stop] = carried[: stop - start]
+        move(carried, 0, final, start, stop - start)
     release(table)
     release(inputs)
     release(gates)
@@ -245,7 +246,7 @@ def _backward(
     for start in range(low, high, block):
         stop = min(start + block, high)
         if ending:
-            carried[: stop - start] = grad_final[start:stop]
+            move(grad_final, start, carried, 0, stop - start)
         else:
             carried[:] = 0.0
         later[:] = 0.0
@@ -268,7 +269,7 @@ def _backward(
                         a, b, c, resting, past_cache, part(x, stop - n),
                     )  # fmt: skip
         if not resting:
-            grad_membrane[start:stop] = carried[: stop - start]
+            move(carried, 0, grad_membrane, start, stop - start)
         for n in range(start, stop if window_rows else start, step):
             slot, base, group = (n - start) * (k - 1), n // width * step % columns * rows, part(x, stop - n)
             window_back(table, base, of_gate, panel, later, slot, grad_window, n, k, neurons, group)

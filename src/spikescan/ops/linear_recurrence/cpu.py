@@ -13,6 +13,7 @@ from spikescan.ops._simd import (
     BYTES,
     full,
     load,
+    move,
     part,
     prefetch,
     put,
@@ -61,7 +62,7 @@ def _forward(
     carried = scratch(block, drive)
     for start in range(low, high, block):
         stop = min(start + block, high)
-        carried[: stop - start] = initial[start:stop]
+        move(initial, start, carried, 0, stop - start)
         for first in range(0, steps, tile):
             last = min(first + tile, steps)
             following = last * neurons + start if last < steps else stop
@@ -78,7 +79,7 @@ def _forward(
                         decay, drive, states, carried, n, slot, ahead, first, last, neurons, stride, pairs, past_cache,
                         part(drive, stop - n),
                     )  # fmt: skip
-        final[start:stop] = carried[: stop - start]
+        move(carried, 0, final, start, stop - start)
     release(carried)
 
 
@@ -126,7 +127,7 @@ def _backward(
     carried, sums = scratch(block, grad_drive), scratch(block, grad_drive)
     for start in range(low, high, block):
         stop = min(start + block, high)
-        carried[: stop - start] = grad_final[start:stop]
+        move(grad_final, start, carried, 0, stop - start)
         sums[:] = 0.0
         for last in range(steps, 0, -tile):
             first = max(last - tile, 0)
@@ -144,9 +145,9 @@ def _backward(
                         grad, decay, states, initial, grad_decay, grad_drive, carried, sums, n, slot, ahead, first, last,
                         neurons, stride, learning, pairs, past_cache, part(grad_drive, stop - n),
                     )  # fmt: skip
-        grad_initial[start:stop] = carried[: stop - start]
+        move(carried, 0, grad_initial, start, stop - start)
         if stride == 0 and grad_decay.size > 0:
-            grad_decay[start:stop] = sums[: stop - start]
+            move(sums, 0, grad_decay, start, stop - start)
     release(carried)
     release(sums)
 

@@ -11,7 +11,6 @@ import functools
 import math
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,10 +24,13 @@ from spikescan.ops._simd import (
     full,
     load,
     load_rows,
+    move,
     part,
     prefetch,
     put,
+    release,
     row,
+    scratch,
     select,
     static,
     store_rows,
@@ -95,13 +97,11 @@ def _forward(
     limits = row(limits_at, neurons if masked else 0, like)
     table = _table(parameters_at, parameters, channels, space, period, like)
     step, tile = BYTES // x.itemsize, KEEP_EVERY
-    carried = np.empty(len(states) * block, x.dtype)
+    carried = scratch(len(states) * block, x)
     for start in range(low, high, block):
         stop = min(start + block, high)
         for each in range(len(states)):
-            carried[each * block : each * block + stop - start] = initial[
-                each * neurons + start : each * neurons + stop
-            ]
+            move(initial, each * neurons + start, carried, each * block, stop - start)
         for first in range(0, steps, tile):
             last = min(first + tile, steps)
             following = last * neurons + start if last < steps else stop
@@ -123,15 +123,17 @@ def _forward(
                 if column >= period:
                     column = 0
         for each in range(len(states)):
-            final[each * neurons + start : each * neurons + stop] = carried[each * block : each * block + stop - start]
+            move(carried, each * block, final, each * neurons + start, stop - start)
+    release(carried)
+    release(table)
 
 
 @inline
 def _table(parameters_at, parameters, channels, space, period, like):
-    """A row of each parameter over the columns of a period."""
+    """A row of each parameter over the columns of a period; `release` it."""
     count = len(parameters)
     values = row(parameters_at, count * channels, like)
-    table = np.empty(count * period, values.dtype)
+    table = scratch(count * period, values)
     for each in range(count):
         tabulate(table, each, values[each * channels : (each + 1) * channels], 1, channels, space, period, 1)
     return table
@@ -207,15 +209,13 @@ def _backward(
     totals = row(totals_at, len(parameters) * period, like)
     table = _table(parameters_at, parameters, channels, space, period, like)
     step, tile = BYTES // x.itemsize, KEEP_EVERY
-    carried = np.empty(len(states) * block, x.dtype)
-    seen = np.empty(len(states) * tile * step, x.dtype)
+    carried, seen = scratch(len(states) * block, x), scratch(len(states) * tile * step, x)
+    sums = scratch(len(parameters) * block, x)
     for start in range(low, high, block):
         stop = min(start + block, high)
         for each in range(len(states)):
-            carried[each * block : each * block + stop - start] = grad_final[
-                each * neurons + start : each * neurons + stop
-            ]
-        sums = np.zeros(len(parameters) * block, x.dtype)
+            move(grad_final, each * neurons + start, carried, each * block, stop - start)
+        sums[:] = 0.0
         for first in range((rows - 1) * tile, -1, -tile):
             last = min(first + tile, steps)
             following = (first - tile) * neurons + start if first > 0 else (rows - 1) * tile * neurons + stop
@@ -239,10 +239,12 @@ def _backward(
                 if column >= period:
                     column = 0
         for each in range(len(states)):
-            grad_initial[each * neurons + start : each * neurons + stop] = carried[
-                each * block : each * block + stop - start
-            ]
+            move(carried, each * block, grad_initial, each * neurons + start, stop - start)
         add_columns(totals, sums, len(parameters), start, stop, period, block)
+    release(carried)
+    release(seen)
+    release(sums)
+    release(table)
 
 
 def forward(
