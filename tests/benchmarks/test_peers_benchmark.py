@@ -116,6 +116,7 @@ def _table() -> list[Row]:
         Row(*step, "spikescan", work.STEP, 2e-5, 2e-5, 2e-5, 3, machine="here"),
         Row(*step, "JAX scan", work.STEP, 1e-5, 1e-5, 1e-5, 3, machine="here"),
         Row(*training, "spikescan", work.TRAIN, 0.1, 0.1, 0.1, 3, machine="here"),
+        Row(*training, work.NO_NEURONS, work.NO_NEURONS, 0.05, 0.05, 0.05, 3, machine="here"),
         Row(*training, "PyTorch loop", work.TRAIN, 2.0, 2.0, 2.0, 3, machine="here"),
         Row(*training, "PyTorch associative_scan", work.TRAIN, without="more than 8 GiB", machine="here"),
     ]
@@ -134,6 +135,7 @@ def test_report_says_what_was_found(tmp_path: Path) -> None:
     assert "125%" in page  # 20 bytes at 0.5 ms for 8, in 1 ms
     assert "PyTorch associative_scan | more than 8 GiB" in page
     assert "6.3 s" in page  # 63 batches of 0.1 s
+    assert "| 3.15 s (0.5) |" in page  # without neurons
     assert "nan" not in page
     before = {path: path.read_bytes() for path in paths}
     report.write_report(_table(), tmp_path)

@@ -1,5 +1,6 @@
 """Work in torch, around the neurons of whichever library."""
 
+import functools
 import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -159,13 +160,17 @@ def _training(network: _Network, arrays: Arrays) -> Job:
     batches = itertools.cycle(zip(images, torch.from_numpy(arrays["labels"]).view(4, -1), strict=True))
     optimiser = torch.optim.Adam(network.learnt(), lr=1e-3)
 
-    def train() -> float:
+    def train(neurons: list[Callable[[Tensor], Tensor]]) -> float:
         x, labels = next(batches)
-        logits = network.logits(x, [layer.run for layer in network.neurons]).mean(0)
-        loss = functional.cross_entropy(logits, labels)
+        loss = functional.cross_entropy(network.logits(x, neurons).mean(0), labels)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         return loss.item()
 
-    return Job({work.TRAIN: train}, lambda _: {"answer": torch.tensor([train() for _ in range(3)]).numpy()})
+    batch = functools.partial(train, [layer.run for layer in network.neurons])
+    bare = functools.partial(train, [lambda x: x] * work.DEPTH)
+    return Job(
+        {work.TRAIN: batch, work.NO_NEURONS: bare},
+        lambda _: {"answer": torch.tensor([batch() for _ in range(3)]).numpy()},
+    )
