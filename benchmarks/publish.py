@@ -30,6 +30,7 @@ CIFAR_ENERGY = ROOT / "docs/results/sequential_cifar_energy.csv"
 RESONANCE = ROOT / "docs/performance/resonance.csv"
 DEMO = ROOT / "docs/results/smnist_demo"
 LONG = ROOT / "docs/results/long"
+COMPARED = ROOT / "docs/results/compare"
 FLOOR = 28 / 8  # bytes a neuron-step of a training step of DSN or LIF, over those of add
 PICTURES = ROOT / "docs/pictures/neurons"
 STEPS = 100  # of the pictures, and of neurons bound to a number of steps
@@ -322,6 +323,31 @@ def long_runs() -> str:
     return markdown(head, rows)
 
 
+def comparisons() -> str:
+    """A line for each neuron or control, a column for each task: the score on the test split."""
+    tables = {path.parent.name: read_csv(path) for path in sorted(COMPARED.glob("*/results.csv"))}
+    scores = {task: {_contender(row): row for row in table} for task, table in tables.items()}
+    lines = list(dict.fromkeys(name for by in scores.values() for name in by))
+    lines.sort(key=lambda name: ["binary", "integer", "control"].index(name[1]))
+    head = ["", "spikes", *(f"{task}, {next(iter(by.values()))['score']}" for task, by in scores.items())]
+    return markdown(head, ([*name, *(_score(by.get(name)) for by in scores.values())] for name in lines))
+
+
+def _contender(row: dict[str, str]) -> tuple[str, str]:
+    """What a row of a comparison is of, and its spikes; a control is one of the recipe's neuron."""
+    if row["control"] == "shuffled":
+        return f"{row['neuron']}, time shuffled", "control"
+    return row["neuron"], "control" if row["control"] else row["firing"]
+
+
+def _score(row: dict[str, str] | None) -> str:
+    """A mean over seeds, with how far they lie apart."""
+    if row is None or not row["test_mean"]:
+        return ""
+    spread = f" ± {float(row['test_deviation']):.2g}" if row["test_deviation"] else ""
+    return f"{float(row['test_mean']):.4g}{spread}"
+
+
 def read(path: Path) -> Any:
     """A JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
@@ -352,6 +378,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     },
     "docs/energy.md": {"cifar": cifar_energy},
     "docs/results/long.md": {"long": long_runs},
+    "docs/results/README.md": {"comparisons": comparisons},
     "docs/neurons.md": {"table": neurons_table, "catalogue": catalogue},
     "README.md": {"demo": demo, "speed": speed},
 }
