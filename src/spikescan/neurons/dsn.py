@@ -125,9 +125,9 @@ class DSN(Neuron):
 
 
 def squarings_and_powers(tau: float) -> tuple[int, int]:
-    """Of a gate to the power 1 / tau: n multiplications where that is 2^n, up to 16, as the kernels do it; else a power."""
-    mantissa, exponent = math.frexp(1.0 / tau)
-    return (exponent - 1, 0) if mantissa == 0.5 and 1 <= exponent <= 5 else (0, 1)
+    """What a gate to the power 1 / tau takes, as the kernels do it: multiplications, or else a power."""
+    squarings = ops.squarings(1.0 / tau)
+    return (0, 1) if squarings is None else (squarings, 0)
 
 
 def initial_bias(owner: str, initial_decay: float | Sequence[float], tau: float, channels: int) -> Tensor:

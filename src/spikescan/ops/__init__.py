@@ -3,6 +3,7 @@
 from spikescan.ops._dispatch import BACKENDS, OPS, backend, backend_report
 from spikescan.ops._firing import IDENTITY, FiringSpec, Kind
 from spikescan.ops._memory import retain_freed_memory
+from spikescan.ops._power import squarings
 from spikescan.ops._window import shift_window
 from spikescan.ops.causal_conv import causal_conv, causal_conv_step
 from spikescan.ops.dynamic_decay import dynamic_decay, dynamic_decay_step
@@ -33,6 +34,7 @@ __all__ = [
     "retain_freed_memory",
     "shift_window",
     "sigmoid",
+    "squarings",
     "sweep",
     "sweep_membranes",
     "sweep_step",

@@ -29,7 +29,6 @@ __all__ = [
     "load_past",
     "load_taps",
     "position",
-    "squarings",
     "store_sum",
     "strip",
     "valid_steps",
@@ -119,12 +118,6 @@ def channel_sum(partials: Tensor, channels: int) -> Tensor:
     """The partial sums ``[programs, P, C * S]`` of P parameters a channel, added up: ``[P, C]``."""
     programs, parameters, places = partials.shape
     return partials.view(programs, parameters, channels, places // max(channels, 1)).sum((0, 3))
-
-
-def squarings(exponent: float) -> int:
-    """How often a number is squared to raise it to `exponent`; -1 where squaring does not lead there."""
-    mantissa, power = math.frexp(exponent)
-    return power - 1 if mantissa == 0.5 and 1 <= power <= 9 else -1
 
 
 @triton.jit
@@ -227,7 +220,7 @@ def gate(a: tl.tensor, exponent: tl.tensor, SQUARINGS: tl.constexpr) -> tl.tuple
     larger = 1.0 / (1.0 + e)
     smaller = e * larger
     closed = tl.where(a >= 0.0, smaller, larger)
-    if SQUARINGS >= 0:
+    if SQUARINGS is not None:
         decay = tl.where(a >= 0.0, larger, smaller)
         rest = closed
         for _ in tl.static_range(SQUARINGS):

@@ -30,6 +30,7 @@ from spikescan.ops._filters import (
     window_back,
     write,
 )
+from spikescan.ops._power import squarings
 from spikescan.ops._simd import (
     BYTES,
     LOG2_E,
@@ -282,9 +283,9 @@ def _backward(
 
 
 def _squarings(exponent: float) -> tuple[int, ...] | None:
-    """As many items as squarings make the power `exponent`; None if it is no power of two that is at least 1."""
-    mantissa, power_of_two = math.frexp(exponent)
-    return static(power_of_two - 1) if mantissa == 0.5 and 1 <= power_of_two <= 5 else None
+    """As many items as squarings make the power `exponent`, or None."""
+    count = squarings(exponent)
+    return None if count is None else static(count)
 
 
 def forward(

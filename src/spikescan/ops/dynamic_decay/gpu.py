@@ -7,6 +7,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from spikescan.ops._power import squarings
 from spikescan.ops._triton import (
     Launch,
     Tile,
@@ -19,7 +20,6 @@ from spikescan.ops._triton import (
     load_past,
     load_taps,
     position,
-    squarings,
     store_sum,
     strip,
     valid_steps,
