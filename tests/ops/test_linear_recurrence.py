@@ -125,3 +125,17 @@ def test_states_are_kept_for_the_gradient_of_the_decay_alone(learnt: bool) -> No
     with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor) or tensor, lambda tensor: tensor):
         states, _ = ops.linear_recurrence(decay, drive)
     assert any(tensor.data_ptr() == states.data_ptr() for tensor in kept) == learnt
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64])
+@pytest.mark.parametrize("neurons", [12, 16, 20])
+def test_rows_that_are_no_whole_lines_of_the_cache(neurons: int, dtype: torch.dtype) -> None:
+    """More than is written through the cache, in steps that begin anywhere; without memory the states are the drive."""
+    drive = torch.randn((1 << 22) // (4 * neurons) + 9, neurons, dtype=dtype, requires_grad=True)
+    decay = torch.zeros(drive.shape, dtype=dtype, requires_grad=True)
+    states, _ = ops.linear_recurrence(decay, drive)
+    grad = torch.randn_like(drive)
+    of_decay, of_drive = torch.autograd.grad(states, (decay, drive), grad)
+    assert torch.equal(states, drive)
+    assert torch.equal(of_drive, grad)
+    torch.testing.assert_close(of_decay[1:], grad[1:] * drive[:-1].conj())

@@ -163,7 +163,7 @@ def forward(decay: Tensor, drive: Tensor, initial: Tensor) -> tuple[Tensor, Tens
     decays, drives = _lanes(decay), _lanes(drive)
     addresses = tuple(tensor.data_ptr() for tensor in (decays, drives, initial, states, final))
     steps, neurons = drives.shape
-    cut, past_cache = tiling(neurons, 1, drives.itemsize), is_past_cache(neurons, states)
+    cut, past_cache = tiling(neurons, 1, drives.itemsize), is_past_cache(neurons, _lanes(states))
 
     def run(_: int, low: int, high: int) -> None:
         _forward(
