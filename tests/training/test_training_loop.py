@@ -53,8 +53,8 @@ def test_a_run_learns_and_leaves_a_folder_that_can_be_read(experiment, tmp_path)
         "checkpoint",
     }
     loaded = load_run(tmp_path / "run")
-    scores = [end.metrics["validation_accuracy"] for end in ends]
-    assert loaded.epoch == 1 + scores.index(max(scores)) == max(end.epoch for end in ends if end.is_best)
+    best = max(ends, key=lambda end: (end.metrics["validation_accuracy"], -end.metrics["validation_loss"]))
+    assert loaded.epoch == best.epoch == max(end.epoch for end in ends if end.is_best)
     assert loaded.experiment == replace(experiment, epochs=12)
     assert loaded.metrics == read_metrics(tmp_path / "run" / "metrics.csv") == [end.metrics for end in ends]
     assert not loaded.model.training
