@@ -2,7 +2,8 @@
 
 Between ``<!-- begin NAME -->`` and ``<!-- end NAME -->`` a page holds what this command writes there, from files that other
 commands wrote: ``docs/performance/ops.csv`` (`benchmarks.ops`) and ``docs/results/smnist_demo/`` (a run folder of
-`spikescan demo`), or from the registry of neurons, whose pictures it draws. Nothing between the marks is written by hand.
+`spikescan demo`), the tables of `spikescan compare` in ``docs/results/compare/``, or from the registry of neurons, whose
+pictures it draws. Nothing between the marks is written by hand.
 """
 
 import csv
