@@ -3,8 +3,8 @@
 A training step is forward + backward, in float32, of a LIF with tau = 2 and binary spikes. The contenders:
 
 * ``sweep``: one fused walk over time; what ``method="auto"`` takes;
-* ``decoupled``: the membrane without resets by a scan and a walk over the threshold (PRF);
-* ``decoupled fft``: the same with the membrane by Fourier transforms;
+* ``decoupled``: the membrane without resets and the raised threshold, walked side by side (PRF);
+* ``decoupled fft``: the membrane by Fourier transforms first;
 * ``fixed_point``: scans until no spike changes (FPT), with how many they were;
 * ``loop``: the LIF in plain torch, a loop over `unbind`: what published speeds of parallel neurons are measured against.
 
@@ -67,9 +67,9 @@ def by_loop(x: Tensor, neuron: spikescan.LIF) -> Tensor:
 
 def by_fft(x: Tensor, neuron: spikescan.LIF) -> Tensor:
     """Decoupled, its potential by Fourier transforms."""
-    decay = torch.full(x.shape[2:3], 1.0 - 1.0 / neuron.tau)
+    gain = torch.full(x.shape[2:3], 1.0 / neuron.tau)
     at_rest = x.new_zeros(x.shape[1:])
-    return decoupled_spikes(x / neuron.tau, decay, at_rest, firing=neuron.firing.spec, potential="fft")[0]
+    return decoupled_spikes(x, 1.0 - gain, gain, at_rest, firing=neuron.firing.spec, potential="fft")[0]
 
 
 def runs(x: Tensor, tau: float = 2.0) -> dict[str, Callable[[], Tensor]]:

@@ -95,7 +95,8 @@ def test_chunks_of_the_speculation(c: np.ndarray, chunk: int) -> None:
 def test_the_potential_by_fourier_transforms(c: np.ndarray) -> None:
     drive = torch.from_numpy(c).unsqueeze(1)
     decay, rest = torch.full((C,), 0.9, dtype=torch.float64), torch.zeros(1, C, dtype=torch.float64)
-    found, _ = decoupled_spikes(drive, decay, rest, firing=Binary().spec, potential="fft")
+    gain = torch.ones_like(decay)
+    found, _ = decoupled_spikes(drive, decay, gain, rest, firing=Binary().spec, potential="fft")
     np.testing.assert_array_equal(found.squeeze(1), equations.soft_reset(c, 0.9, 1.0)[0])
 
 

@@ -29,7 +29,7 @@ __all__ = [
     "Speculation",
     "decoupled_spikes",
     "fixed_point_spikes",
-    "reset_free_potential",
+    "potential_by_fft",
     "run",
     "speculative_spikes",
 ]
@@ -56,15 +56,12 @@ def run(
     (membrane,), (decay, gain) = state, parameters
     check_state(method, "membrane", membrane, tuple(x.shape[1:]), x)
     check_lengths(method, lengths, x.shape[0], x.shape[1], x)
-    dtype = compute_dtype(x)
+    x, dtype = zero_padding(x, lengths), compute_dtype(x)
     initial = x.new_zeros(x.shape[1:], dtype=dtype) if membrane is None else membrane
-    decay = decay.to(dtype)
-    drive = _over_channels(gain.to(dtype), x) * zero_padding(x, lengths).to(dtype)
+    decay, gain = decay.to(dtype), gain.to(dtype)
     if method == "decoupled":
-        spikes, final = decoupled_spikes(
-            drive, decay, initial, firing=firing, detach_reset=detach_reset, lengths=lengths
-        )
-        return spikes.to(x.dtype), final
+        return decoupled_spikes(x, decay, gain, initial, firing=firing, detach_reset=detach_reset, lengths=lengths)
+    drive = _over_channels(gain, x) * x.to(dtype)
     with torch.no_grad():
         if method == "fixed_point":
             spikes, charged, *_ = fixed_point_spikes(drive, decay, initial, firing=firing)
@@ -77,50 +74,29 @@ def run(
 # --- decoupled reset -------------------------------------------------------------------------------------------------
 
 
-def reset_free_potential(
-    drive: Tensor, decay: Tensor, initial: Tensor | None = None, *, potential: Literal["scan", "fft"] = "scan"
-) -> Tensor:
-    """U_t = b U_{t-1} + c_t: the membrane that nothing resets, ``[T, B, C, *]``.
+def _decoupled(detach_reset: bool) -> Cell:
+    """The membrane that nothing resets, U, and the resets so far, R, which U has to exceed besides the threshold.
 
-    "scan" is `ops.linear_recurrence`. "fft" is the causal convolution with (1, b, b^2, ...) by Fourier transforms, padded
-    to 2 T (PRF, arXiv 2410.03530, section 4); its rounding errors are those of the largest potential, at every step.
-
-    Args:
-        drive: ``[T, B, C, *]``, float32 or float64.
-        decay: ``[C]``.
-        initial: ``[B, C, *]``; None is zero.
-        potential: how.
+    The decay of U is b, or 0 where x is U already.
     """
-    if potential not in ("scan", "fft"):
-        raise InputError(f"reset_free_potential: potential is {potential!r}, expected 'scan' or 'fft'.")
-    if potential == "scan" or not len(drive):
-        return ops.linear_recurrence(_over_channels(decay, drive), drive, initial)[0]
-    steps = len(drive)
-    powers = decay ** torch.arange(steps + 1, device=drive.device, dtype=drive.dtype).unsqueeze(-1)
-    powers = powers.view(steps + 1, 1, -1, *[1] * (drive.ndim - 3))
-    spectrum = torch.fft.rfft(drive, 2 * steps, dim=0) * torch.fft.rfft(powers[:-1], 2 * steps, dim=0)
-    driven: Tensor = torch.fft.irfft(spectrum, 2 * steps, dim=0)[:steps]
-    return driven if initial is None else driven + powers[1:] * initial
 
-
-def _threshold_recursion(detach_reset: bool) -> Cell:
-    """What is left to walk through: the resets so far, R, that the potential U has to exceed besides the threshold."""
-
-    def step(u: Any, state: Any, parameters: Any, fire: Any) -> Any:
-        (r,), (decay,) = state, parameters
+    def step(x: Any, state: Any, parameters: Any, fire: Any) -> Any:
+        (u, r), (decay_of_u, gain, decay) = state, parameters
+        u = decay_of_u * u + gain * x
         a = decay * r
         s = fire(u - a * fire.unit)
-        return s, (a + (detach(s) if detach_reset else s),)
+        return s, (u, a + (detach(s) if detach_reset else s))
 
-    return Cell(step, states=("raised",), parameters=("decay",))
+    return Cell(step, states=("potential", "raised"), parameters=("decay_of_potential", "gain", "decay"))
 
 
-_THRESHOLD_RECURSION = {detach_reset: _threshold_recursion(detach_reset) for detach_reset in (True, False)}
+_DECOUPLED = {detach_reset: _decoupled(detach_reset) for detach_reset in (True, False)}
 
 
 def decoupled_spikes(
-    drive: Tensor,
+    x: Tensor,
     decay: Tensor,
+    gain: Tensor,
     initial: Tensor,
     *,
     firing: ops.FiringSpec,
@@ -131,7 +107,7 @@ def decoupled_spikes(
     r"""The soft reset, decoupled from the membrane (PRF, arXiv 2410.03530, Algorithm 2).
 
     .. math::
-        U_t &= b U_{t-1} + c_t \\
+        U_t &= b U_{t-1} + g x_t \\
         A_t &= b (A_{t-1} + S_{t-1}) \\
         S_t &= [U_t \ge \theta (1 + A_t)] = \text{fire}(U_t - \theta A_t)
 
@@ -139,24 +115,58 @@ def decoupled_spikes(
     V_t = U_t - theta R_t; a run starts at U_0 = V_0, A_0 = 0. Integer spikes are taken off alike, with theta = 1. (The paper's
     main text has A_t = A_{t-1} + S_{t-1} against theta (1 + b A_t), which is the same for b = 1 only.)
 
-    U does not see the resets: with little leak it grows far beyond H, and its rounding errors with it. A walk as long as the
-    sweep's is left, so that this pays beside a loop of operations on tensors, not beside the sweep.
+    U does not see the resets: with little leak it grows far beyond H, and its rounding errors with it. The walk over A is as
+    long as the sweep's, so both recurrences are walked in one kernel: U by a scan of its own was two to three times slower.
+
+    Args:
+        x: ``[T, B, C, *]``.
+        decay: b, ``[C]``.
+        gain: g, ``[C]``.
+        initial: V before the first step, ``[B, C, *]``.
+        firing: what turns the membrane into spikes.
+        detach_reset: no gradient through the spikes in A.
+        potential: how U is computed: in the same walk, or before it by `potential_by_fft`.
+        lengths: int64 ``[B]``, valid steps; None is all T.
+
+    Returns:
+        Spikes ``[T, B, C, *]`` in the dtype of x, and V after the last valid step. All inputs have the gradients of the
+        sequential neuron.
+    """
+    if potential not in ("scan", "fft"):
+        raise InputError(f"decoupled_spikes: potential is {potential!r}, expected 'scan' or 'fft'.")
+    decay_of_u = decay
+    if potential == "fft":
+        x = potential_by_fft(_over_channels(gain, x) * x, decay, initial)
+        decay_of_u, gain = torch.zeros_like(decay), torch.ones_like(gain)
+    spikes, (u, r) = ops.sweep(
+        _DECOUPLED[detach_reset],
+        x,
+        (decay_of_u, gain, decay),
+        firing=firing,
+        state=(initial, None),
+        lengths=lengths,
+    )
+    return spikes, u - firing.unit * r
+
+
+def potential_by_fft(drive: Tensor, decay: Tensor, initial: Tensor | None = None) -> Tensor:
+    """U_t = b U_{t-1} + c_t by Fourier transforms: the causal convolution with (1, b, b^2, ...), padded to 2 T.
+
+    Its rounding errors are those of the largest potential, at every step (PRF, arXiv 2410.03530, section 4).
 
     Args:
         drive: c, ``[T, B, C, *]``, float32 or float64.
         decay: b, ``[C]``.
-        initial: V before the first step, ``[B, C, *]``.
-        firing: what turns the membrane into spikes.
-        detach_reset: no gradient through the spikes in A.
-        potential: how U is computed; see `reset_free_potential`.
-        lengths: int64 ``[B]``, valid steps; None is all T.
-
-    Returns:
-        Spikes ``[T, B, C, *]``, and V after the last valid step. All inputs have the gradients of the sequential neuron.
+        initial: ``[B, C, *]``; None is zero.
     """
-    u = reset_free_potential(drive, decay, initial, potential=potential)
-    spikes, (resets,) = ops.sweep(_THRESHOLD_RECURSION[detach_reset], u, (decay,), firing=firing, lengths=lengths)
-    return spikes, at_last_valid(u, initial, lengths) - firing.unit * resets
+    steps = len(drive)
+    if not steps:
+        return drive
+    powers = decay ** torch.arange(steps + 1, device=drive.device, dtype=drive.dtype).unsqueeze(-1)
+    powers = powers.view(steps + 1, 1, -1, *[1] * (drive.ndim - 3))
+    spectrum = torch.fft.rfft(drive, 2 * steps, dim=0) * torch.fft.rfft(powers[:-1], 2 * steps, dim=0)
+    driven: Tensor = torch.fft.irfft(spectrum, 2 * steps, dim=0)[:steps]
+    return driven if initial is None else driven + powers[1:] * initial
 
 
 # --- fixed point -----------------------------------------------------------------------------------------------------
