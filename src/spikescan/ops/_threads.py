@@ -32,7 +32,8 @@ _pool: _Pool | None = None
 # Handing a part to another thread takes 10 to 20 microseconds; below this much work it does not pay.
 MINIMUM_WORK = 1 << 15
 RANGES_A_THREAD = 4
-LEAST_RANGE = 512
+LEAST_RANGE = 512  # neurons
+LEAST_RANGE_WORK = 1 << 18  # a range is a call from Python, which holds the other threads up
 
 
 def _forget_pool() -> None:
@@ -57,10 +58,12 @@ def parts(neurons: int, steps: int, grain: int) -> int:
     As many as `torch.get_num_threads()`, or a few times that where there is enough: a thread that shares its core, such as with
     an idle thread of OpenMP that spins, then takes fewer of them.
     """
-    if neurons * steps < MINIMUM_WORK:
+    work = neurons * steps
+    if work < MINIMUM_WORK:
         return 1
     threads = torch.get_num_threads()
-    return max(1, min(-(-neurons // grain), max(threads, min(RANGES_A_THREAD * threads, neurons // LEAST_RANGE))))
+    wanted = min(RANGES_A_THREAD * threads, neurons // LEAST_RANGE, work // LEAST_RANGE_WORK)
+    return max(1, min(-(-neurons // grain), max(threads, wanted)))
 
 
 def spread(run: Callable[[int, int, int], None], neurons: int, grain: int, count: int) -> None:
