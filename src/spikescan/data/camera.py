@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from spikescan.data.dataset import Batch, Split
+from spikescan.data.events import count_events
 from spikescan.data.files import read_npz
 from spikescan.data.sources import Sensor
 from spikescan.data.splits import AsFloat
@@ -91,11 +92,10 @@ class Binning:
         shape = self.shape
         frame = self._bins(events)
         kept = frame < self.frames
-        rows, columns = (axis.astype(np.int64) // self.downsample for axis in (events.y, events.x))
-        index = np.ravel_multi_index((frame[kept], events.p[kept].astype(np.int64), rows[kept], columns[kept]), shape)
-        counts = np.bincount(index, minlength=int(np.prod(shape)))
+        x, y = (axis[kept] // self.downsample for axis in (events.x, events.y))
+        counts = count_events(frame[kept], x, y, events.p[kept], shape)
         counts = np.minimum(counts, np.iinfo(np.int16).max).astype(np.int16)
-        return counts.reshape(self.frames, -1) if self.flatten else counts.reshape(shape)
+        return counts.reshape(self.frames, -1) if self.flatten else counts
 
     def _bins(self, events: Events) -> np.ndarray:
         """The bin of each event, `frames` or more where it is left out."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from spikescan.errors import DataError
 
-__all__ = ["check_events", "frames_of_events"]
+__all__ = ["check_events", "count_events", "frames_of_events"]
 
 
 def frames_of_events(
@@ -43,9 +43,24 @@ def frames_of_events(
     else:
         index = (place / window).astype(np.int64)
         steps = int(index[-1]) + 1
-    cell = ((index * 2 + (p > 0)) * height + y.astype(np.int64)) * width + x.astype(np.int64)
-    counts = np.bincount(cell, minlength=steps * 2 * height * width)
-    return counts.reshape(steps, 2, height, width).astype(np.float32)
+    return count_events(index, x, y, p, (steps, 2, height, width)).astype(np.float32)
+
+
+def count_events(
+    frame: np.ndarray, x: np.ndarray, y: np.ndarray, p: np.ndarray, shape: tuple[int, int, int, int]
+) -> np.ndarray:
+    """How many events fell on each cell: int64 ``[T, 2, height, width]``.
+
+    Args:
+        frame: the step of each event, 0 to T - 1.
+        x: column of each event.
+        y: row of each event.
+        p: polarity: positive is channel 1, the rest channel 0.
+        shape: T, 2, height and width.
+    """
+    cell = np.ravel_multi_index((frame, (p > 0).astype(np.int64), y.astype(np.int64), x.astype(np.int64)), shape)
+    counts: np.ndarray = np.bincount(cell, minlength=int(np.prod(shape))).reshape(shape)
+    return counts
 
 
 def check_events(where: str, x: np.ndarray, y: np.ndarray, t: np.ndarray, p: np.ndarray) -> None:
