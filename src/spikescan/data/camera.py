@@ -93,8 +93,8 @@ class Binning:
         frame = self._bins(events)
         kept = frame < self.frames
         x, y = (axis[kept] // self.downsample for axis in (events.x, events.y))
-        counts = count_events(frame[kept], x, y, events.p[kept], shape)
-        counts = np.minimum(counts, np.iinfo(np.int16).max).astype(np.int16)
+        every = count_events(frame[kept], x, y, events.p[kept], shape)
+        counts: np.ndarray = np.minimum(every, np.iinfo(np.int16).max).astype(np.int16)
         return counts.reshape(self.frames, -1) if self.flatten else counts
 
     def _bins(self, events: Events) -> np.ndarray:
