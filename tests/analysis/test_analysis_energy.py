@@ -12,8 +12,8 @@ from torch import nn
 
 from spikescan import backend
 from spikescan.analysis import CONSTANTS, Energy, Operations, find_constants, measure_energy, record
+from spikescan.analysis.counting import counts_as_spikes
 from spikescan.analysis.energy import FP32_45NM
-from spikescan.analysis.operations import counts_as_spikes
 from spikescan.data import Batch, Split
 from spikescan.errors import InputError
 from spikescan.firing import Binary, Integer

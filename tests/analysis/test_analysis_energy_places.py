@@ -10,15 +10,15 @@ from torch import nn
 
 from spikescan import backend
 from spikescan.analysis import Operations
-from spikescan.analysis.operations import walk_through
-from spikescan.control.actors import ann
+from spikescan.analysis.counting import walk_through
+from spikescan.control.actors import GRUActor, ann
 from spikescan.control.normaliser import RunningNorm
 from spikescan.control.population import PopulationActor
 from spikescan.data import Batch
-from spikescan.errors import InputError
-from spikescan.firing import Integer
+from spikescan.firing import Binary, Integer
 from spikescan.layers import EachPlace, RateReadout, Sequential, Standardised, Window
 from spikescan.neurons import IF, LIF
+from spikescan.neurons.padding import zero_padding
 
 T, N = 6, 4
 LENGTHS = torch.tensor([T, 2, 5, 1])
@@ -120,7 +120,7 @@ def test_spikes_stay_spikes_at_each_place_and_behind_it():
     assert layers["out"].operations == Operations(accumulates=5 * sent)
 
 
-def test_an_actor_is_counted_behind_its_normaliser_and_a_population_is_refused_by_name():
+def test_an_actor_is_counted_behind_its_normaliser():
     x, normaliser = numbers(3), RunningNorm(3)
     for row in x[0].double():
         normaliser.observe(row)
@@ -129,9 +129,56 @@ def test_an_actor_is_counted_behind_its_normaliser_and_a_population_is_refused_b
     assert layers["normaliser"].operations == Operations(multiplications=3 * steps, additions=3 * steps)
     synapses = [layer.operations for layer in layers.values() if layer.role == "synapses"]
     assert sum(synapses, Operations()) == Operations(multiply_accumulates=25 * steps)
-    population = PopulationActor(3, 2, neuron=lambda channels: LIF(), hidden=(4,))
-    with pytest.raises(InputError, match=r"actor \(PopulationActor\) cannot be counted"):
-        counted(Sequential({"normaliser": normaliser, "actor": population}), x, None)
+
+
+@every_lengths
+@pytest.mark.parametrize("memory", [True, False])
+def test_a_population_is_counted_at_every_micro_step(memory, lengths):
+    inputs, outputs, population, hidden, micro_steps = 3, 2, 5, 4, 3
+    actor = PopulationActor(
+        inputs, outputs, neuron=lambda channels: IF(firing=Binary(0.1)), hidden=(hidden,), population=population,
+        micro_steps=micro_steps, memory=memory,
+    ).eval()  # fmt: skip
+    x, steps = numbers(inputs), len(valid(lengths))
+    layers = counted(actor, x, lengths)
+    fields, rates = inputs * population, outputs * population
+    assert layers["encoder"].operations == Operations(
+        multiplications=2 * fields * steps, additions=fields * steps, transcendentals=fields * steps
+    )
+    # The network alone, over the valid observations: each in a row of its own where there is no memory.
+    seen = actor.encoder(x if lengths is None else zero_padding(x, lengths))
+    if memory:
+        drive, shown = seen.repeat_interleave(micro_steps, 0), None if lengths is None else lengths * micro_steps
+    else:
+        drive = torch.stack([seen[t, n] for t, n in valid(lengths)]).expand(micro_steps, -1, -1)
+        shown = None
+    alone = counted(actor.network, drive, shown)
+    for name, layer in alone.items():
+        found = layers[f"network.{name}"]
+        assert (found.operations, found.dense, found.spikes) == (layer.operations, layer.dense, layer.spikes), name
+    sent = alone["layer1.neuron"].spikes
+    assert sent > 0
+    decoder = layers["decoder"]
+    assert decoder.operations == Operations(accumulates=sent, transcendentals=outputs * steps)
+    assert decoder.dense == Operations(
+        multiply_accumulates=rates * steps,
+        additions=(micro_steps - 1) * rates * steps,
+        transcendentals=outputs * steps,
+    )
+
+
+@every_lengths
+def test_a_recurrent_actor_multiplies_with_every_weight(lengths):
+    inputs, outputs, width, steps = 3, 2, 5, len(valid(lengths))
+    actor = GRUActor(inputs, outputs, width=width)
+    layers = counted(actor, numbers(inputs), lengths)
+    weights = actor.gru.weight_ih_l0.numel() + actor.gru.weight_hh_l0.numel()
+    # A sigmoid for each of two gates and a tanh; W x + r * (U h); n + z * (h - n).
+    gates = {"multiplications": 2 * width, "additions": 3 * width, "transcendentals": 3 * width}
+    assert layers["gru"].operations == Operations(multiply_accumulates=weights, **gates) * steps
+    head = Operations(multiply_accumulates=actor.head.weight.numel(), transcendentals=outputs)
+    assert layers["head"].operations == head * steps
+    assert all(layer.dense == layer.operations for layer in layers.values())
 
 
 class Counted:

@@ -288,6 +288,10 @@ def test_a_run_in_an_environment_has_its_returns(tmp_path):
     found = find(run)
     assert found.title == "DSN in InvertedPendulum-v5"
     assert (found.test.value, found.test.samples, found.test.unit) == (30.5, 2, "episodes")
+    assert found.energy is None
+    counted = find(RUNS["sound"](tmp_path)).energy
+    (tmp_path / "energy.json").write_text(json.dumps({"split": "test", **counted.to_dict()}))
+    assert find(run).energy == counted
 
 
 def test_classes_have_as_many_names_as_there_are():

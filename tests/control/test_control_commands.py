@@ -8,6 +8,7 @@ import sys
 import pytest
 import yaml
 
+from spikescan.analysis import Energy
 from spikescan.cli import main
 from spikescan.training.config import to_yaml
 
@@ -45,7 +46,14 @@ def test_a_run_by_commands(recipe, tmp_path, capsys, monkeypatch):
     assert main(["stream", folder]) == 0
     assert all(-1 <= float(line) <= 1 for line in capsys.readouterr().out.splitlines())
 
+    assert main(["energy", folder, "--samples", "2"]) == 0
+    assert "2 test episodes of spikescan/Recall-v0" in capsys.readouterr().out
+    counted = Energy.from_dict(json.loads((tmp_path / "run" / "energy.json").read_text()))
+    assert (counted.samples, counted.steps) == (2, 3)
+    assert counted.accumulates > 0
+
     assert main(["train", "--resume", folder, "--epochs", "3"]) == 0
+    assert not (tmp_path / "run" / "energy.json").exists()
     assert not (tmp_path / "run" / "evaluation-test.json").exists()  # of other weights
 
 
@@ -59,7 +67,7 @@ def test_what_a_user_can_mend_is_one_line(recipe, tmp_path, capsys):
         (["train", str(recipe), "--run", str(run)], "holds a run already"),
         (["train", "--resume", str(run), "--seed", "4"], "seed is now 4"),
         (["eval", str(run), "--split", "train"], "--split test and validation"),
-        (["energy", str(run)], "Count its actor on observations of your own: spikescan.analysis.measure_energy("),
+        (["energy", str(run), "--split", "train"], "its splits are test and validation"),
     ):
         assert main(arguments) == 2
         error = capsys.readouterr().err

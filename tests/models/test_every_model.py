@@ -6,7 +6,7 @@ from torch import nn
 
 from spikescan import InputError, backend, final_step, unroll
 from spikescan.analysis import measure_energy
-from spikescan.analysis.operations import walk_through
+from spikescan.analysis.counting import walk_through
 from spikescan.data import Batch, Split
 from spikescan.models import create_model, list_models
 from spikescan.neurons.base import spiking_neurons

@@ -12,7 +12,8 @@ from typing import Any, Self
 
 import torch
 
-from spikescan.analysis.operations import LayerCount, Operations, Role, count_operations
+from spikescan.analysis.counting import count_operations
+from spikescan.analysis.operations import LayerCount, Operations, Role
 from spikescan.data import Batch, Split
 from spikescan.errors import InputError
 from spikescan.names import choose_named
@@ -193,10 +194,10 @@ class Energy:
 
     @property
     def firing_rate(self) -> float | None:
-        """Spikes a neuron and step, over all spiking neurons; None without any."""
-        spiking = [layer for layer in self.layers if layer.firing_rate is not None]
-        neuron_steps = self.steps * sum(layer.neurons for layer in spiking)
-        return math.fsum(layer.spikes for layer in spiking) / neuron_steps if neuron_steps else None
+        """Spikes a neuron and step of its own, the mean over all spiking neurons; None without any."""
+        spiking = [(layer.neurons, layer.firing_rate) for layer in self.layers if layer.firing_rate is not None]
+        neurons = sum(count for count, _ in spiking)
+        return math.fsum(count * rate for count, rate in spiking) / neurons if neurons else None
 
     def joules_by_role(self) -> dict[str, float]:
         """Energy of synapses, neurons and the rest."""

@@ -2,20 +2,26 @@
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import torch
 from rich.console import Console
 
+from spikescan import control
 from spikescan.analysis.energy import CONSTANTS, Energy, LayerEnergy, find_constants, measure_energy
 from spikescan.cli.parsing import command_parser, parse
 from spikescan.cli.text import amount, columns
-from spikescan.control import is_control
+from spikescan.control import ControlRun, is_control
+from spikescan.control.play import play, seeds
+from spikescan.data import Split
 from spikescan.errors import InputError
 from spikescan.files import write_text
-from spikescan.training import load_run
+from spikescan.training import Run, load_run
 from spikescan.training.run import read_config
 
 __all__ = ["run", "show_energy"]
+
+_EPISODES = 20
 
 
 def run(arguments: list[str]) -> int:
@@ -24,27 +30,19 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("run", help="a run folder")
     parser.add_argument("--split", type=Literal["test", "validation", "train"], default="test", help="which samples")
     parser.add_argument(
-        "--samples", type=int, default=None, help="how many, spread evenly over the split; all if left out"
+        "--samples",
+        type=int,
+        default=None,
+        help=f"how many, spread evenly over the split; all if left out. Of a control run: episodes, {_EPISODES} if left out",
     )
     parser.add_argument("--batch_size", type=int, default=100, help="samples at once")
     parser.add_argument("--constants", default="fp32", help=f"energies of single operations: {', '.join(CONSTANTS)}")
     parser.add_argument("--last", type=bool, default=False, help="weights of the last epoch, not of the best one")
     given = parse(parser, arguments)
     constants = find_constants(given["constants"])
-    if is_control(read_config(Path(given["run"]))):
-        raise InputError(
-            f"energy: {given['run']} is a run of a control task, and no dataset gives it samples. "
-            f"Count its actor on observations of your own: "
-            f"spikescan.analysis.measure_energy(spikescan.control.load_run({given['run']!r}).model, "
-            f"Split(observations [N, T, C], torch.zeros(N))). Of actors, population and gru cannot be counted."
-        )
-    loaded = load_run(given["run"], last=given["last"])
+    loaded, split, samples = _of_control(given) if is_control(read_config(Path(given["run"]))) else _of_data(given)
     energy = measure_energy(
-        loaded.model,
-        getattr(loaded.dataset, given["split"]),
-        samples=given["samples"],
-        batch_size=given["batch_size"],
-        constants=constants,
+        loaded.model, split, samples=given["samples"], batch_size=given["batch_size"], constants=constants
     )
     write_text(
         loaded.folder / "energy.json", json.dumps({"split": given["split"], **energy.to_dict()}, indent=2) + "\n"
@@ -52,12 +50,34 @@ def run(arguments: list[str]) -> int:
     write_text(loaded.folder / "energy.csv", energy.to_csv())
     console = Console(highlight=False)
     console.print(
-        f"{energy.samples:,} samples of the {given['split']} split of {loaded.dataset.name}, "
-        f"weights of epoch {loaded.epoch}; all numbers are means a sample of {energy.steps:,.4g} steps.",
+        f"{energy.samples:,} {samples}, weights of epoch {loaded.epoch}; all numbers are means a sample of "
+        f"{energy.steps:,.4g} steps.",
         soft_wrap=True,
     )
     show_energy(console, energy)
     return 0
+
+
+def _of_data(given: dict[str, Any]) -> tuple[Run, Split, str]:
+    """The run, what it is counted on, and what that is called."""
+    loaded = load_run(given["run"], last=given["last"])
+    return (
+        loaded,
+        getattr(loaded.dataset, given["split"]),
+        f"samples of the {given['split']} split of {loaded.dataset.name}",
+    )
+
+
+def _of_control(given: dict[str, Any]) -> tuple[ControlRun, Split, str]:
+    """The same of a control run, whose samples are what its actor sees in episodes."""
+    if given["split"] == "train":
+        raise InputError(f"energy: {given['run']} is a run of a control task; its splits are test and validation.")
+    loaded = control.load_run(given["run"], last=given["last"])
+    episodes = _EPISODES if given["samples"] is None else given["samples"]
+    played = play(loaded.model, loaded.experiment, seeds(given["split"], episodes))
+    observations = played.observations.transpose(0, 1).contiguous()
+    split = Split(observations, torch.zeros(len(observations), dtype=torch.int64), played.lengths)
+    return loaded, split, f"{given['split']} episodes of {loaded.experiment.environment['name']}"
 
 
 def show_energy(console: Console, energy: Energy) -> None:

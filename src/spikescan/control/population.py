@@ -127,16 +127,33 @@ class PopulationActor(Temporal):
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """See `Temporal.forward`; without `memory` the state is ``()``."""
-        stimulation = self.encoder(zero_padding(x, lengths))
+        drive, valid = self.shown(self.encoder(zero_padding(x, lengths)), lengths)
         if self.memory:
-            drive = stimulation.repeat_interleave(self.micro_steps, 0)
-            spikes, state = self.network(drive, state, None if lengths is None else lengths * self.micro_steps)
-            rates = spikes.unflatten(0, (-1, self.micro_steps)).mean(1)
+            spikes, state = self.network(drive, state, valid)
         else:
             check_stateless("PopulationActor", state)
-            spikes, _ = self.network(stimulation.flatten(0, 1).expand(self.micro_steps, -1, -1))
-            rates, state = spikes.mean(0).unflatten(0, x.shape[:2]), ()
-        return zero_padding(self.decoder(rates), lengths), state
+            spikes, state = self.network(drive, None, valid)[0], ()
+        return zero_padding(self.decoder(self.rates(spikes, x)), lengths), state
+
+    def shown(self, stimulation: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """What the neurons see of ``[T, B, D * P]``, and how many of their time steps are valid.
+
+        With memory ``[T * micro_steps, B, D * P]``; without, ``[micro_steps, T * B, D * P]``.
+        """
+        if self.memory:
+            valid = None if lengths is None else lengths * self.micro_steps
+            return stimulation.repeat_interleave(self.micro_steps, 0), valid
+        valid = None
+        if lengths is not None:
+            steps = torch.arange(len(stimulation), device=lengths.device).unsqueeze(1)
+            valid = (steps < lengths).flatten() * self.micro_steps
+        return stimulation.flatten(0, 1).expand(self.micro_steps, -1, -1), valid
+
+    def rates(self, spikes: Tensor, x: Tensor) -> Tensor:
+        """Firing rates ``[T, B, A * P]`` of the neurons' spikes for observations x ``[T, B, D]``."""
+        if self.memory:
+            return spikes.reshape(len(x), self.micro_steps, *spikes.shape[1:]).mean(1)
+        return spikes.mean(0).view(*x.shape[:2], *spikes.shape[2:])
 
     def initial_state(self, x_t: Tensor) -> State:
         """The neurons at rest, or ``()``."""

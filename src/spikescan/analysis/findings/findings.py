@@ -15,7 +15,7 @@ from spikescan.analysis.findings.classes import (
     class_rates_meter,
     confusion_meter,
 )
-from spikescan.analysis.findings.energy import energy
+from spikescan.analysis.findings.energy import energy, kept_energy
 from spikescan.analysis.findings.example import Example, follow
 from spikescan.analysis.findings.kept import read_kept
 from spikescan.analysis.findings.language import GeneratedText, PositionLoss, generated_text, position_loss_meter
@@ -144,7 +144,7 @@ def _kept_agreement(run: Run) -> Agreement | None:
 
 
 def _find_control(run: ControlRun) -> Findings:
-    """Of a run in an environment: how it learned, and how it did in the test if `spikescan eval` left that."""
+    """Of a run in an environment: how it learned, and what `spikescan eval` and `spikescan energy` left of the test."""
     kinds = dict.fromkeys(type(neuron).__name__ for neuron in spiking_neurons(run.model).values())
     tested = read_kept(run.folder / "evaluation-test.json")
     return Findings(
@@ -154,6 +154,7 @@ def _find_control(run: ControlRun) -> Findings:
         metrics=run.metrics,
         best_epoch=run.epoch,
         test=None if tested is None else Score("return", tested["mean_return"], len(tested["returns"]), "episodes"),
+        energy=kept_energy(run.folder),
         config=asdict(run.experiment),
         environment=read_kept(run.folder / "environment.json"),
     )
