@@ -29,11 +29,14 @@ def shift_window(window: Tensor, x: Tensor, lengths: Tensor | None = None, *, wi
         return last.to(window.dtype, copy=True)
     if window.shape[0] < width:
         window = torch.cat([window.new_zeros(width - window.shape[0], *window.shape[1:]), window])
-    if lengths is None:
+    if lengths is None or not len(x):
         return torch.cat([window[x.shape[0] :], x.to(window.dtype)])
-    index = lengths + torch.arange(width, device=x.device).unsqueeze(1)  # [w, B], into window ++ x
-    padded = torch.cat([window, x.to(window.dtype)])
-    return padded.gather(0, index.view(width, x.shape[1], *[1] * (x.ndim - 2)).expand(width, *x.shape[1:]))
+    if not width:
+        return window.clone()
+    index = lengths + torch.arange(-width, 0, device=x.device).unsqueeze(1)  # [w, B], into x; below 0 into the window
+    sample = torch.arange(x.shape[1], device=x.device)
+    seen, before = x[index.clamp(min=0), sample], window[(index + width).clamp(max=width - 1), sample]
+    return torch.where((index >= 0).view(width, x.shape[1], *[1] * (x.ndim - 2)), seen.to(window.dtype), before)
 
 
 @register("copy", fake=torch.empty_like)
