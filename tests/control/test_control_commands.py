@@ -68,6 +68,7 @@ def test_what_a_user_can_mend_is_one_line(recipe, tmp_path, capsys):
         (["train", "--resume", str(run), "--seed", "4"], "seed is now 4"),
         (["eval", str(run), "--split", "train"], "--split test and validation"),
         (["energy", str(run), "--split", "train"], "its splits are test and validation"),
+        (["energy", str(run), "--samples", "0"], "samples is 0, expected at least 1 episode"),
     ):
         assert main(arguments) == 2
         error = capsys.readouterr().err

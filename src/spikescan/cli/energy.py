@@ -72,8 +72,10 @@ def _of_control(given: dict[str, Any]) -> tuple[ControlRun, Split, str]:
     """The same of a control run, whose samples are what its actor sees in episodes."""
     if given["split"] == "train":
         raise InputError(f"energy: {given['run']} is a run of a control task; its splits are test and validation.")
-    loaded = control.load_run(given["run"], last=given["last"])
     episodes = _EPISODES if given["samples"] is None else given["samples"]
+    if episodes < 1:
+        raise InputError(f"energy: samples is {episodes}, expected at least 1 episode.")
+    loaded = control.load_run(given["run"], last=given["last"])
     played = play(loaded.model, loaded.experiment, seeds(given["split"], episodes))
     observations = played.observations.transpose(0, 1).contiguous()
     split = Split(observations, torch.zeros(len(observations), dtype=torch.int64), played.lengths)

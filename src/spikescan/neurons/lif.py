@@ -6,7 +6,7 @@ All methods solve the same equations and have the same gradients; `spikescan.neu
 method        reset          how
 ============= ============== ==========================================================================================
 "sweep"       any            one fused walk over time
-"decoupled"   soft           the membrane without resets by a scan, then a walk over the threshold alone (PRF)
+"decoupled"   soft           the membrane without resets and the threshold that they raise, side by side (PRF)
 "fixed_point" soft           all of time again and again, by scans, until no spike changes (FPT)
 "speculative" soft or hard   scans of a chunk of time, each kept up to its first spike (Bullet Trains)
 "auto"        any            "sweep", on every device: the fastest where it was measured (docs/performance/resets.csv)
