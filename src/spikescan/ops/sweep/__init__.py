@@ -242,8 +242,11 @@ def _fake_backward(
     cell: str,
     kind: int,
     numbers: list[float],
+    input_only: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    if input_only:
+        return torch.empty_like(x), initial.new_empty(0), initial.new_empty(0)
     return torch.empty_like(x), torch.empty_like(initial), torch.empty_like(parameters)
 
 
@@ -259,13 +262,14 @@ def _kernel_backward(
     cell: str,
     kind: int,
     numbers: list[float],
+    input_only: bool,
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     module = load("sweep", backend)
     options = (lengths, cell, kind, numbers)
     if not kept.numel():  # recompute
         kept = module.forward(x, initial, parameters, *options, True)[2]
-    return module.backward(grad_spikes, grad_final, x, initial, parameters, kept, *options)  # type: ignore[no-any-return]
+    return module.backward(grad_spikes, grad_final, x, initial, parameters, kept, *options, input_only)  # type: ignore[no-any-return]
 
 
 def _save(ctx: Any, inputs: Any, output: Any) -> None:
@@ -277,8 +281,12 @@ def _backward(ctx: Any, grad_spikes: Tensor | None, grad_final: Tensor | None, _
     x, *rest = ctx.saved_tensors
     if grad_spikes is None:
         grad_spikes = torch.zeros_like(x)
-    grads = _kernel_backward(grad_spikes.contiguous(), grad_final, x, *rest, *ctx.options, ctx.backend)
-    return *grads, None, None, None, None, None, None
+    # A neuron without learnt numbers, in a run from rest: the commonest baseline.
+    input_only = not (ctx.needs_input_grad[1] or ctx.needs_input_grad[2])
+    of_x, *others = _kernel_backward(
+        grad_spikes.contiguous(), grad_final, x, *rest, *ctx.options, input_only, ctx.backend
+    )
+    return of_x, *([None, None] if input_only else others), None, None, None, None, None, None
 
 
 _kernel.differentiable(_save, _backward)

@@ -147,21 +147,22 @@ def advance(context, cell, x, states, parameters, unit, kind, level):
 
 
 @intrinsic
-def retreat(context, cell, x, states, parameters, grad_spikes, grad_states, totals, unit, kind, level, a, b, c):
-    """(gradient of x, of the states before the step, of the parameters so far)"""
+def retreat(context, cell, x, states, parameters, grad_spikes, grad_states, totals, unit, kind, level, a, b, c, all_of):
+    """(gradient of x, of the states before the step, of the parameters so far); `all_of` is static, False for x alone"""
     result = types.Tuple([x, states, parameters])
 
     def generate(context, builder, signature, args):
-        _, x, states, parameters, grad_spikes, grad_states, totals, unit, *firing = (
+        _, x, states, parameters, grad_spikes, grad_states, totals, unit, *firing, wanted = (
             from_llvm(builder, each, arg) for each, arg in zip(signature.args, args, strict=True)
         )
         given = _given(
             x=x, state=states, parameter=parameters, grad=(grad_spikes, *grad_states), total=totals, unit=x.full(unit)
         )  # fmt: skip
-        of_x, *rest = _run(cell_of(cell.cell_key).gradient, given, x, tuple(firing))
+        found = cell_of(cell.cell_key)
+        of_x, *rest = _run(found.gradient if len(wanted) else found.input_gradient, given, x, tuple(firing))
         return to_llvm(
             context, builder, result, (of_x, tuple(rest[: len(states)]), tuple(rest[len(states) :]))
         )  # fmt: skip
 
-    arguments = (cell, x, states, parameters, grad_spikes, grad_states, totals, unit, kind, level, a, b, c)
+    arguments = (cell, x, states, parameters, grad_spikes, grad_states, totals, unit, kind, level, a, b, c, all_of)
     return result(*arguments), generate

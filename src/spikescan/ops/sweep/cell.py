@@ -212,6 +212,25 @@ def _differentiated(program: Program, inputs: list[Node]) -> Program:
     return Program([gradient(node) for node in inputs])
 
 
+def _of_input(gradient: Program, states: int) -> Program:
+    """The gradient of a step for runs that want that of the input alone.
+
+    Sums over time stay as they are, and the gradients of states from which no path leads to an input are zero.
+    """
+    of_x, *rest = gradient.outputs
+    of_states, totals = rest[:states], rest[states:]
+    used: set[int] = set()
+    open_ends = [of_x]
+    while open_ends:
+        for node in _ordered([open_ends.pop()]):
+            # The gradient of output 0 is that of the spikes, of output i + 1 that of state i.
+            if node.op == "grad" and node.inputs[0] > 0 and node.inputs[0] - 1 not in used:
+                used.add(node.inputs[0] - 1)
+                open_ends.append(of_states[node.inputs[0] - 1])
+    kept = [each if i in used else 0.0 for i, each in enumerate(of_states)]
+    return Program([of_x, *kept, *[Node("total", i) for i in range(len(totals))]])
+
+
 _CELLS: dict[str, "Cell"] = {}
 
 
@@ -252,6 +271,7 @@ class Cell:
             )
         self.program = Program([spikes, *after])
         self.gradient = _differentiated(self.program, [x, *state, *values])
+        self.input_gradient = _of_input(self.gradient, len(states))
         self.key = hashlib.sha256(f"{self.program}\n{self.gradient}".encode()).hexdigest()[:16]
         _CELLS[self.key] = self
 

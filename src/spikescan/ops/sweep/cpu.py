@@ -33,6 +33,7 @@ from spikescan.ops._simd import (
     scratch,
     select,
     static,
+    store,
     store_rows,
     tabulate,
     traced,
@@ -142,36 +143,42 @@ def _table(parameters_at, parameters, channels, space, period, like):
 @inline
 def _backward_tile(
     cell, x, table, kept, limits, grad_spikes, grad_x, carried, sums, seen, n, slot, column, ahead, first, last, rows,
-    neurons, period, block, states, parameters, unit, kind, level, a, b, c, past_cache, group,
+    neurons, period, block, states, parameters, unit, kind, level, a, b, c, all_of, past_cache, group,
 ):  # fmt: skip
     step = BYTES // x.itemsize
     values = load_rows(table, column, period, parameters, group)
     masked = limits.size > 0
     zero = full(0.0, group)
     limit = load(limits, n, group) if masked else zero
-    # The states before each step of the tile, again.
+    # The states before each step of the tile, again; and its inputs and gradients, gathered: in memory they lie whole pages
+    # apart, too many of which would share a set of the first cache to be found there in the second walk.
+    width = (len(states) + 2) * step
     state = load_rows(kept, first // KEEP_EVERY * neurons + n, rows * neurons, states, group)
-    store_rows(seen, 0, step, state, group)
-    for t in range(first, last - 1):
-        _, after = advance(cell, load(x, t * neurons + n, group), state, values, unit, kind, level)
-        if masked:
-            after = select_rows(limit > t, after, state)
-        state = after
-        store_rows(seen, (t + 1 - first) * len(states) * step, step, state, group)
+    for t in range(first, last):
+        at, slot_of_t = t * neurons + n, (t - first) * width
+        inputs = load(x, at, group)
+        store_rows(seen, slot_of_t, step, state, group)
+        store(seen, slot_of_t + width - 2 * step, inputs, group)
+        store(seen, slot_of_t + width - step, load(grad_spikes, at, group), group)
+        if t < last - 1:
+            _, after = advance(cell, inputs, state, values, unit, kind, level)
+            if masked:
+                after = select_rows(limit > t, after, state)
+            state = after
     grads = load_rows(carried, slot, block, states, group)
     totals = load_rows(sums, slot, block, parameters, group)
     for t in range(last - 1, first - 1, -1):
-        at = t * neurons + n
-        before = load_rows(seen, (t - first) * len(states) * step, step, states, group)
+        slot_of_t = (t - first) * width
+        before = load_rows(seen, slot_of_t, step, states, group)
         soon = ahead + (last - 1 - t) * step
         prefetch(x, soon, group)
         prefetch(grad_spikes, soon, group)
         of_x, of_states, sums_on = retreat(
             cell,
-            load(x, at, group),
+            load(seen, slot_of_t + width - 2 * step, group),
             before,
             values,
-            load(grad_spikes, at, group),
+            load(seen, slot_of_t + width - step, group),
             grads,
             totals,
             unit,
@@ -180,6 +187,7 @@ def _backward_tile(
             a,
             b,
             c,
+            all_of,
         )
         if masked:
             valid = limit > t
@@ -187,7 +195,7 @@ def _backward_tile(
             of_states = select_rows(valid, of_states, grads)
             sums_on = select_rows(valid, sums_on, totals)
         grads, totals = of_states, sums_on
-        put(grad_x, at, of_x, past_cache, group)
+        put(grad_x, t * neurons + n, of_x, past_cache, group)
     store_rows(carried, slot, block, grads, group)
     store_rows(sums, slot, block, totals, group)
 
@@ -196,20 +204,20 @@ def _backward_tile(
 def _backward(
     cell, x_at, parameters_at, kept_at, limits_at, grad_spikes_at, grad_final_at, grad_x_at, grad_initial_at,
     totals_at, like, low, high, steps, neurons, channels, space, period, block, states, parameters, unit, kind,
-    level, a, b, c, masked, past_cache,
+    level, a, b, c, all_of, masked, past_cache,
 ):  # fmt: skip
-    size, rows = steps * neurons, -(-steps // KEEP_EVERY)
+    size, rows, wanted = steps * neurons, -(-steps // KEEP_EVERY), len(all_of) > 0
     x, kept = row(x_at, size, like), row(kept_at, len(states) * rows * neurons, like)
     grad_spikes, grad_x = row(grad_spikes_at, size, like), row(grad_x_at, size, like)
     grad_final, grad_initial = (
         row(grad_final_at, len(states) * neurons, like),
-        row(grad_initial_at, len(states) * neurons, like),
+        row(grad_initial_at, len(states) * neurons if wanted else 0, like),
     )
     limits = row(limits_at, neurons if masked else 0, like)
-    totals = row(totals_at, len(parameters) * period, like)
+    totals = row(totals_at, len(parameters) * period if wanted else 0, like)
     table = _table(parameters_at, parameters, channels, space, period, like)
     step, tile = BYTES // x.itemsize, KEEP_EVERY
-    carried, seen = scratch(len(states) * block, x), scratch(len(states) * tile * step, x)
+    carried, seen = scratch(len(states) * block, x), scratch((len(states) + 2) * tile * step, x)
     sums = scratch(len(parameters) * block, x)
     for start in range(low, high, block):
         stop = min(start + block, high)
@@ -226,21 +234,22 @@ def _backward(
                 if stop - n >= step:
                     _backward_tile(
                         cell, x, table, kept, limits, grad_spikes, grad_x, carried, sums, seen, n, slot, column, ahead, first,
-                        last, rows, neurons, period, block, states, parameters, unit, kind, level, a, b, c, past_cache,
-                        whole(x),
+                        last, rows, neurons, period, block, states, parameters, unit, kind, level, a, b, c, all_of,
+                        past_cache, whole(x),
                     )  # fmt: skip
                 else:
                     _backward_tile(
                         cell, x, table, kept, limits, grad_spikes, grad_x, carried, sums, seen, n, slot, column, ahead, first,
-                        last, rows, neurons, period, block, states, parameters, unit, kind, level, a, b, c, past_cache,
-                        part(x, stop - n),
+                        last, rows, neurons, period, block, states, parameters, unit, kind, level, a, b, c, all_of,
+                        past_cache, part(x, stop - n),
                     )  # fmt: skip
                 column += step
                 if column >= period:
                     column = 0
-        for each in range(len(states)):
-            move(carried, each * block, grad_initial, each * neurons + start, stop - start)
-        add_columns(totals, sums, len(parameters), start, stop, period, block)
+        if wanted:
+            for each in range(len(states)):
+                move(carried, each * block, grad_initial, each * neurons + start, stop - start)
+            add_columns(totals, sums, len(parameters), start, stop, period, block)
     release(carried)
     release(seen)
     release(sums)
@@ -369,17 +378,18 @@ def backward(
     cell: str,
     kind: int,
     numbers: list[float],
+    input_only: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of x, initial and parameters."""
+    """Gradients of x, initial and parameters; the last two empty where `input_only`."""
     channels = Channels.of(x)
     inputs = in_compute_dtype(x)
     _, _, neurons, period = channels
     limits = limits_of(lengths, channels, x)
     of_final = torch.zeros_like(initial) if grad_final is None else grad_final.contiguous()
-    grad_x, grad_initial = torch.empty_like(inputs), torch.empty_like(initial)
+    grad_x, grad_initial = torch.empty_like(inputs), empty((0,), x) if input_only else torch.empty_like(initial)
     grain = BYTES // initial.itemsize
     count = parts(neurons, x.shape[0], grain)
-    totals = initial.new_zeros(count, len(parameters), period)
+    totals = initial.new_zeros(count, 0 if input_only else len(parameters), period)
     tensors = (
         inputs, parameters, kept, limits, grad_spikes.to(inputs.dtype), of_final, grad_x, grad_initial
     )  # fmt: skip
@@ -392,8 +402,8 @@ def backward(
         _backward(
             cell_of(cell), *addresses, totals[part].data_ptr(), number_like(initial), low, high, x.shape[0], neurons,
             channels.channels, channels.space, period, block, *counts, unit, static(kind), *numbers,
-            lengths is not None, is_past_cache(neurons, grad_x),
+            static(int(not input_only)), lengths is not None, is_past_cache(neurons, grad_x),
         )  # fmt: skip
 
     spread(run, neurons, grain, count)
-    return grad_x.to(x.dtype), grad_initial, channels.gather(totals)
+    return grad_x.to(x.dtype), grad_initial, empty((0,), x) if input_only else channels.gather(totals)

@@ -132,7 +132,7 @@ for t in range(T):
 
 
 @functools.cache
-def _backward_kernel(key: str) -> Any:
+def _backward_kernel(key: str, input_only: bool) -> Any:
     cell = cell_of(key)
     results = [
         "of_x",
@@ -153,7 +153,7 @@ valid = inside & (t < last)
 inputs = tl.load(x + t * stride + place, mask=valid, other=0.0).to(D)
 grad_0 = tl.load(grad_spikes + t * stride + place, mask=valid, other=0.0).to(D)
 {_each(len(cell.states), f"state_# = tl.load({kept}) + tl.load({start})")}
-{_statements(cell.gradient, results)}
+{_statements(cell.input_gradient if input_only else cell.gradient, results)}
 {later}
 {_each(len(cell.parameters), "total_# = tl.where(valid, sum_#, total_#)")}
 tl.store(grad_x + t * stride + place, tl.where(valid, of_x, 0.0), mask=inside)
@@ -161,18 +161,19 @@ tl.store(grad_x + t * stride + place, tl.where(valid, of_x, 0.0), mask=inside)
     stores = "\n".join(
         f"tl.store(grad_initial + {i} * stride + place, grad_{i + 1}, mask=inside)" for i in range(len(cell.states))
     )
+    sums = f"""
+program = strip(rows, columns, ROWS, COLUMNS) * {len(cell.parameters)}
+{_each(len(cell.parameters), "store_sum(partials, total_#, program + #, column, columns)")}"""
     body = f"""{_HEAD}
 {_load_parameters(cell)}
 {grads}
 {_each(len(cell.parameters), "total_# = tl.zeros((ROWS, COLUMNS), D)")}
 for step in range(T):
 {textwrap.indent(loop, "    ")}
-{stores}
-program = strip(rows, columns, ROWS, COLUMNS) * {len(cell.parameters)}
-{_each(len(cell.parameters), "store_sum(partials, total_#, program + #, column, columns)")}
+{"" if input_only else stores + sums}
 """
     tensors = "kept, grad_spikes, grad_final, grad_x, grad_initial, partials"
-    return _compiled(f"sweep_backward_{key}", _ARGUMENTS.format(tensors=tensors), body)
+    return _compiled(f"sweep_backward_{key}_{'of_x' if input_only else 'of_all'}", _ARGUMENTS.format(tensors=tensors), body)
 
 
 def forward(
@@ -205,11 +206,13 @@ def backward(
     cell: str,
     kind: int,
     numbers: list[float],
+    input_only: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The gradients of x, initial and parameters."""
+    """Gradients of x, initial and parameters; the last two empty where `input_only`."""
     tile, shared = _plan(x, initial, parameters, lengths, kind, numbers)
-    grad_x, grad_initial = torch.empty_like(x), torch.empty_like(initial)
-    partials = initial.new_empty(tile.row_tiles, len(parameters), shared["columns"])
+    grad_x, none = torch.empty_like(x), initial.new_empty(0)
+    grad_initial = none if input_only else torch.empty_like(initial)
+    partials = none if input_only else initial.new_empty(tile.row_tiles, len(parameters), shared["columns"])
     arguments = shared | {
         "kept": kept,
         "grad_spikes": grad_spikes,
@@ -218,8 +221,8 @@ def backward(
         "grad_initial": grad_initial,
         "partials": partials,
     }
-    Launch(_backward_kernel(cell), tile.grid, tile.warps, arguments).run()
-    return grad_x, grad_initial, channel_sum(partials, parameters.shape[1])
+    Launch(_backward_kernel(cell, input_only), tile.grid, tile.warps, arguments).run()
+    return grad_x, grad_initial, none if input_only else channel_sum(partials, parameters.shape[1])
 
 
 def _plan(
