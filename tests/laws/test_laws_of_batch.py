@@ -10,6 +10,7 @@ from law_cases import CASES, NEURONS, STREAMABLE, assert_same, assert_same_state
 
 from spikescan.errors import InputError
 from spikescan.neurons.base import map_state
+from spikescan.ops import _threads
 
 everything = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
@@ -117,8 +118,9 @@ def test_memory_layout_does_not_matter(case, layout):
 
 
 @pytest.mark.parametrize("case", NEURONS, ids=lambda case: case.name)
-def test_threads_and_neighbours_do_not_change_a_bit(case):
+def test_threads_and_neighbours_do_not_change_a_bit(case, monkeypatch):
     """Enough neurons for several blocks and threads, and a tail in the last one."""
+    monkeypatch.setattr(_threads, "MINIMUM_WORK", 1)
     x = normal((5, 3, 1037), 0, case.dtype)
     module = case.module(x)
     with torch.no_grad():

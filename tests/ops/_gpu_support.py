@@ -17,6 +17,7 @@ from torch import Tensor
 
 from spikescan import ops
 from spikescan.ops import FiringSpec, Kind, Reset
+from spikescan.ops._checks import compute_dtype
 from spikescan.ops.sweep import detach, exp, floor, relu, where
 from spikescan.ops.sweep import sigmoid as squash
 
@@ -50,6 +51,16 @@ class Case:
     call: Callable[..., tuple[Tensor, ...]]
     inputs: dict[str, Tensor]
     outputs: tuple[str, ...]
+
+
+def of_input(case: Case) -> Case:
+    """The same call, of which x alone has a gradient."""
+
+    def call(x: Tensor) -> tuple[Tensor, ...]:
+        rest = {name: tensor.to(compute_dtype(x)) for name, tensor in case.inputs.items() if name != "x"}
+        return case.call(x=x, **rest)
+
+    return Case(call, {"x": case.inputs["x"]}, case.outputs)
 
 
 class Random:

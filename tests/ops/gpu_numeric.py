@@ -193,6 +193,7 @@ def test_leaky_integration(shape: tuple[int, ...], dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("shape", [(0, 2, 3), (1, 2, 3), (7, 0, 3), (31, 3, 5, 2)])
 def test_sweep_of_every_operation(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     support.check(support.sweep(shape, dtype, Kind.IDENTITY, lengths=True, device=DEVICE))
+    support.check(support.of_input(support.sweep(shape, dtype, Kind.IDENTITY, lengths=True, device=DEVICE)))
 
 
 @pytest.mark.parametrize("recompute", [True, False])

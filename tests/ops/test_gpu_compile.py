@@ -85,7 +85,8 @@ def sweep(
     options = (valid, cell.key, kind.value, FIRINGS[kind].numbers)
     spikes, final, kept = gpu.forward(x, initial, parameters, *options, keep)
     if keep:
-        gpu.backward(spikes, final, x, initial, parameters, kept, *options)
+        for input_only in (False, True):
+            gpu.backward(spikes, final, x, initial, parameters, kept, *options, input_only)
 
 
 def causal_conv(shape: tuple[int, ...], dtype: torch.dtype, kind: Kind, *, k: int = 4, dilation: int = 1) -> None:

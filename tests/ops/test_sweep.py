@@ -41,6 +41,31 @@ def test_recomputing_the_states_changes_no_bit() -> None:
         assert torch.equal(value, again[name]), name
 
 
+@pytest.mark.parametrize("lengths", [False, True])
+@pytest.mark.parametrize("steps", [0, 1, 16, 33])
+def test_the_gradient_of_the_input_alone_is_the_same(steps: int, lengths: bool) -> None:
+    """Where nobody asks for the others, they are not computed."""
+    case = cases.sweep((steps, 3, 37), torch.float32, Kind.ATAN, lengths=lengths)
+    alone = cases.evaluate(cases.of_input(case), "cpu", {"x": case.inputs["x"]})
+    assert torch.equal(alone["gradient of x"], cases.evaluate(case, "cpu", case.inputs)["gradient of x"])
+    check(cases.of_input(case))
+
+
+def test_states_that_lead_to_no_input_have_no_gradient() -> None:
+    """Of these three the first feeds itself and the spikes, the second only the third, the third only itself."""
+
+    def step(x, state, parameters, fire):
+        (v, a, b), (decay,) = state, parameters
+        h = decay * v + x
+        s = fire(h - detach(a))
+        return s, (h, decay * a + b, decay * b + detach(s))
+
+    cell = Cell(step, states=("v", "a", "b"), parameters=("decay",))
+    _, *of_states, total = cell.input_gradient.outputs
+    assert [each.op for each in (*of_states, total)] == ["mul", "constant", "constant", "total"]
+    assert {node.inputs[0] for node in cell.input_gradient.nodes if node.op == "grad"} == {0, 1}
+
+
 @pytest.mark.parametrize("steps", [16, 17, 160])
 def test_what_is_kept_for_the_backward_is_the_input_and_few_states(steps: int) -> None:
     """Two states of each 16 steps, not of each."""

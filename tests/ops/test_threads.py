@@ -17,8 +17,9 @@ forks = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWar
 
 
 @pytest.fixture
-def two_threads() -> Iterator[None]:
-    """Whatever the number of workers of pytest."""
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever the number of workers of pytest, and however little there is to do."""
+    monkeypatch.setattr(_threads, "MINIMUM_WORK", 1)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield

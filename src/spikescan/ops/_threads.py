@@ -29,8 +29,9 @@ class _Pool:
 
 _pool: _Pool | None = None
 
-# Handing a part to another thread takes 10 to 20 microseconds; below this much work it does not pay.
-MINIMUM_WORK = 1 << 15
+# Below this much work, of 40 to 180 microseconds, another thread does not pay: handing it a part takes 20 of them, and 110
+# where its core has gone to sleep.
+MINIMUM_WORK = 1 << 17
 RANGES_A_THREAD = 4
 LEAST_RANGE = 512  # neurons
 LEAST_RANGE_WORK = 1 << 18  # a range is a call from Python, which holds the other threads up

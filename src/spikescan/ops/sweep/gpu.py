@@ -173,7 +173,9 @@ for step in range(T):
 {"" if input_only else stores + sums}
 """
     tensors = "kept, grad_spikes, grad_final, grad_x, grad_initial, partials"
-    return _compiled(f"sweep_backward_{key}_{'of_x' if input_only else 'of_all'}", _ARGUMENTS.format(tensors=tensors), body)
+    return _compiled(
+        f"sweep_backward_{key}_{'of_x' if input_only else 'of_all'}", _ARGUMENTS.format(tensors=tensors), body
+    )
 
 
 def forward(
