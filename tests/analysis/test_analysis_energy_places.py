@@ -16,7 +16,7 @@ from spikescan.control.normaliser import RunningNorm
 from spikescan.control.population import PopulationActor
 from spikescan.data import Batch
 from spikescan.firing import Binary, Integer
-from spikescan.layers import EachPlace, RateReadout, Sequential, Standardised, Window
+from spikescan.layers import EachPlace, FromLast, RateReadout, Sequential, Standardised, Window
 from spikescan.neurons import IF, LIF
 from spikescan.neurons.padding import zero_padding
 
@@ -206,7 +206,7 @@ class Counted:
         return Counted(self.value**-0.5)
 
 
-def relative_one_by_one(x: torch.Tensor, outputs: int, weight: torch.Tensor) -> list[list[float]]:
+def relative_one_by_one(x: torch.Tensor, outputs: int, weight: torch.Tensor, from_mean: bool) -> list[list[float]]:
     """A series ``[T, C]`` of one place through a linear map of its relative values and back: counted, but for the map."""
     total, squares, n, y = Counted(0.0), Counted(0.0), 0, []
     for row in x.tolist():
@@ -219,30 +219,41 @@ def relative_one_by_one(x: torch.Tensor, outputs: int, weight: torch.Tensor) -> 
         deviation = variance * root
         shown = [((value - mean) * root).value for value in values]
         mapped = [sum(w * s for w, s in zip(row, shown, strict=True)) for row in weight.tolist()]
-        y.append([(Counted(each) * deviation + mean).value for each in mapped])
+        scaled = [Counted(each) * deviation for each in mapped]
+        y.append([(each + mean if from_mean else each).value for each in scaled])
         assert len(y[-1]) == outputs
     return y
 
 
 @every_lengths
-@pytest.mark.parametrize(("channels", "outputs"), [(1, 1), (3, 2)])
-def test_a_relative_series_is_counted_as_it_is_computed_value_by_value(channels, outputs, lengths):
+@pytest.mark.parametrize(("channels", "outputs", "from_mean"), [(1, 1, True), (3, 2, True), (3, 2, False)])
+def test_a_relative_series_is_counted_as_it_is_computed_value_by_value(channels, outputs, from_mean, lengths):
     torch.manual_seed(0)
     linear = nn.Linear(channels, outputs, bias=False)
-    model, x = Standardised(EachPlace(Sequential({"linear": linear}))), numbers(channels, 2) + 3.0
+    model = Standardised(EachPlace(Sequential({"linear": linear})), from_mean=from_mean)
+    x = numbers(channels, 2) + 3.0
     layers = counted(model, x, lengths)
     y = model(x, None, lengths)[0]
     Counted.done = Counter()
     for n in range(N):
         steps = T if lengths is None else int(lengths[n])
         for place in range(2):
-            expected = relative_one_by_one(x[:steps, n, :, place], outputs, linear.weight)
+            expected = relative_one_by_one(x[:steps, n, :, place], outputs, linear.weight, from_mean)
             torch.testing.assert_close(y[:steps, n, :, place], torch.tensor(expected), rtol=1e-4, atol=1e-4)
     assert layers["Standardised"].operations == layers["Standardised"].dense == Operations(**Counted.done)
     assert layers["Standardised"].role == "other"
     assert layers["Standardised"].state_bytes == 2 * (4 + 4) * 2 * len(valid(lengths))
     inside = layers["module.module.linear"]
     assert inside.operations == Operations(multiply_accumulates=2 * channels * outputs * len(valid(lengths)))
+
+
+@every_lengths
+def test_a_forecast_from_the_last_value_is_differences_a_linear_map_and_sums(lengths):
+    model, x = Sequential({"forecast": FromLast(3, 2)}), numbers(3)
+    layers, steps = counted(model, x, lengths), len(valid(lengths))
+    assert layers["forecast"].operations == layers["forecast"].dense == Operations(additions=(3 + 2) * steps)
+    inside = layers["forecast.linear"]
+    assert inside.operations == Operations(multiply_accumulates=3 * 2 * steps, additions=inside.operations.additions)
 
 
 def test_spikes_are_made_relative_as_real_numbers():

@@ -51,11 +51,15 @@ def test_standardised_by_the_past_as_its_equation_says():
         torch.testing.assert_close(y[t, :, 1], 2.0 * x[t, :, 0] - mean)
 
 
-def test_a_level_that_was_never_trained_on_shifts_the_forecast_alone():
+@pytest.mark.parametrize("linear", [0, 4])
+def test_a_level_that_was_never_trained_on_shifts_the_forecast_alone(linear):
     torch.manual_seed(0)
-    model = forecaster(2, 6, neuron=LeakyReadout, variables=3, width=5, window=3).double()
+    model = forecaster(2, 6, neuron=LeakyReadout, variables=3, width=5, window=3, linear=linear).double()
+    for parameter in model.parameters():
+        parameter.data.add_(0.1 * torch.randn_like(parameter))  # the linear forecast begins at zero
     x = torch.randn(30, 4, 2, 3, dtype=torch.float64)
-    torch.testing.assert_close(model(x + 100.0)[0], model(x)[0] + 100.0, rtol=1e-7, atol=1e-7)
+    seen = slice(max(linear - 1, 0), None)  # before, the linear map sees zeros
+    torch.testing.assert_close(model(x + 100.0)[0][seen], model(x)[0][seen] + 100.0, rtol=1e-7, atol=1e-7)
 
 
 def test_the_forecasts_of_a_step_ahead_lie_together():

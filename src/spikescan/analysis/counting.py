@@ -25,6 +25,7 @@ from spikescan.layers import (
     HYPR,
     DecayingSum,
     EachPlace,
+    FromLast,
     PerStep,
     Recurrent,
     Residual,
@@ -203,7 +204,7 @@ class _Walk:
         layer = self._layer(path, part, "other")
         each = Operations(  # the deviation from its reciprocal root takes one product, the variance two, the mean one
             multiplications=2 * channels + outputs + 4,
-            additions=3 * channels + outputs + 2,
+            additions=3 * channels + part.from_mean * outputs + 2,
             transcendentals=1,
         )
         self._both(layer, each * places)
@@ -434,6 +435,18 @@ class _Walk:
         self._both(layer, products)
         return _Signal(y)
 
+    def _from_last(self, path: str, module: nn.Module, signal: _Signal) -> _Signal:
+        """A linear map of differences, and the last value added again."""
+        self._pay(signal)
+        values = signal.values
+        assert isinstance(module, FromLast)
+        layer = self._layer(path, module, "other")
+        self._both(layer, Operations(additions=self._number(values)))
+        y = self.through(_join(path, "linear"), module.linear, _Signal(values - values[..., -1:]))
+        self._pay(y)
+        self._both(layer, Operations(additions=self._number(y.values)))
+        return _Signal(values[..., -1:] + y.values)
+
     def _norm(self, path: str, module: nn.Module, signal: _Signal) -> _Signal:
         self._pay(signal)
         y = self._run(module, signal.values)
@@ -498,6 +511,7 @@ _HANDLERS: dict[type, Callable[[_Walk, str, Any, _Signal], _Signal]] = {
     SpikeAttention: _Walk._attention,
     DecayingSum: _Walk._decaying_sum,
     TokenSum: _Walk._token_sum,
+    FromLast: _Walk._from_last,
     Scale: _Walk._scale,
     RunningNorm: _Walk._running_norm,
     PopulationActor: _Walk._population,

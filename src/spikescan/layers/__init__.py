@@ -1,6 +1,7 @@
 """Composition of temporal modules, and readouts."""
 
 from spikescan.layers.attention import DecayingSum, SpikeAttention, TokenSum
+from spikescan.layers.from_last import FromLast
 from spikescan.layers.hypr import HYPR, HYPRState
 from spikescan.layers.per_step import PerStep
 from spikescan.layers.places import EachPlace, Standardised, StandardisedState
@@ -16,6 +17,7 @@ __all__ = [
     "S4D",
     "DecayingSum",
     "EachPlace",
+    "FromLast",
     "HYPRState",
     "LastReadout",
     "LeakyReadout",

@@ -109,11 +109,13 @@ class Standardised(Temporal):
 
     Args:
         module: such as `EachPlace`.
+        from_mean: whether the mean is added to the output; without it the output is a difference, such as of two inputs.
     """
 
-    def __init__(self, module: Temporal) -> None:
+    def __init__(self, module: Temporal, *, from_mean: bool = True) -> None:
         super().__init__()
         self.module = module
+        self.from_mean = from_mean
         describe(self, [module])
 
     def forward(
@@ -133,7 +135,8 @@ class Standardised(Temporal):
 
     def undo(self, seen: Relative, y: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The output, of the output y of the module."""
-        return zero_padding(seen.mean + seen.deviation * y, lengths)
+        scaled = seen.deviation * y
+        return zero_padding(seen.mean + scaled if self.from_mean else scaled, lengths)
 
     @staticmethod
     def _relative(x: Tensor, steps: Tensor, total: Tensor, squares: Tensor, lengths: Tensor | None) -> Relative:
@@ -164,6 +167,10 @@ class Standardised(Temporal):
         rest = _sum_at_rest(x_t)
         steps = torch.zeros(len(rest), dtype=torch.int64, device=x_t.device)
         return StandardisedState(steps, rest, rest.clone(), self.module.initial_state(at_rest(x_t)))
+
+    def extra_repr(self) -> str:
+        """The arguments, for ``print(module)``."""
+        return "" if self.from_mean else "from_mean=False"
 
 
 def _sum_at_rest(x_t: Tensor) -> Tensor:

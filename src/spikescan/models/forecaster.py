@@ -6,7 +6,7 @@ from typing import Literal
 from torch import nn
 
 from spikescan.errors import InputError
-from spikescan.layers import EachPlace, Residual, Sequential, Standardised, Window
+from spikescan.layers import EachPlace, FromLast, Residual, Sequential, Standardised, Window
 from spikescan.models.mlp import mlp
 from spikescan.models.parts import MakeNeuron, check_sizes
 from spikescan.models.registry import register_model
@@ -48,8 +48,9 @@ def forecaster(
         residual: as in `mlp`.
         window: time steps that the first linear layer sees at once.
         dropout: the share of spikes that training leaves out before each linear layer.
-        linear: time steps of which a linear map is added to the forecast, beside the spikes; 0 for none. With the whole window
-            it is the linear forecast of DLinear and of ridge regression, and the network adds what is not linear.
+        linear: time steps of which a linear map makes a forecast relative to the last value (`FromLast`), to which the
+            spikes add theirs; 0 for none. With the whole window it is the forecast of NLinear and of ridge regression. It is
+            worth something once it has seen that many steps: zeros stand in for those that it has not.
 
     Raises:
         InputError: `outputs` is no multiple of `variables`, an unknown name, or an argument out of range.
@@ -69,7 +70,8 @@ def forecaster(
         window=window,
         dropout=dropout,
     )
-    if linear:
-        beside = {"window": Window(inputs, linear), "linear": nn.Linear(inputs * linear, outputs // variables)}
-        network = Residual(network, Sequential(beside))
-    return Sequential({"standardised": Standardised(EachPlace(network)), "flatten": nn.Flatten()})
+    if not linear:
+        return Sequential({"standardised": Standardised(EachPlace(network)), "flatten": nn.Flatten()})
+    beside = {"window": Window(inputs, linear), "linear": FromLast(inputs * linear, outputs // variables)}
+    both = Residual(Standardised(EachPlace(network), from_mean=False), EachPlace(Sequential(beside)))
+    return Sequential({"forecast": both, "flatten": nn.Flatten()})
