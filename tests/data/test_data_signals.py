@@ -9,7 +9,7 @@ import torch
 
 from spikescan.data import Batch, ecg_qtdb, fsdd
 from spikescan.data.ecg_qtdb import _Rate
-from spikescan.data.fsdd import _Speed
+from spikescan.data.fsdd import _Playback
 from spikescan.errors import DataError
 
 # Electrocardiogram
@@ -222,7 +222,7 @@ def test_a_recording_played_faster_is_shorter_and_higher(digits):
     lengths = torch.full((n,), 150)
     tone[150 * frame :] = 0.0
     batch = Batch(tone.view(steps, 1, frame).repeat(1, n, 1), torch.arange(n), lengths)
-    played = _Speed(0.25)(batch)
+    played = _Playback(0.25, 0.0)(batch)
     assert played.inputs.shape == batch.inputs.shape
     assert torch.equal(played.targets, batch.targets)
     audio = played.inputs.transpose(0, 1).flatten(1)
@@ -239,3 +239,21 @@ def test_a_recording_played_faster_is_shorter_and_higher(digits):
     assert data.validation.augment is data.test.augment is None
     with pytest.raises(DataError, match="speed is -1"):
         fsdd(path=str(digits), speed=-1.0)
+
+
+def test_a_recording_played_louder_is_otherwise_the_same(digits):
+    torch.manual_seed(0)
+    batch = Batch(torch.randn(30, 200, 4), torch.arange(200), torch.full((200,), 25))
+    played = _Playback(0.0, 20.0)(batch)
+    factors = played.inputs / batch.inputs
+    torch.testing.assert_close(factors, factors[:1, :, :1].expand_as(factors), rtol=1e-5, atol=0.0)
+    decibels = 20.0 * factors[0, :, 0].log10()
+    assert -20.0 <= decibels.min() < -18.0
+    assert 18.0 < decibels.max() <= 20.0
+    assert abs(float(decibels.mean())) < 2.0
+    assert torch.equal(played.lengths, batch.lengths)
+    data = fsdd(path=str(digits), frame=4, gain=20.0, validation=1)
+    assert data.train.augment is not None
+    assert data.validation.augment is data.test.augment is None
+    with pytest.raises(DataError, match="gain is -1"):
+        fsdd(path=str(digits), gain=-1.0)

@@ -27,15 +27,25 @@ _EXPECTED = (
 
 
 @dataclass(frozen=True)
-class _Speed:
-    """Plays recordings at a speed of 1 / (1 + most) to 1 + most, log-uniform; linear between samples."""
+class _Playback:
+    """Plays recordings at a speed of 1 / (1 + speed) to 1 + speed, log-uniform, and up to `gain` decibels louder or quieter."""
 
-    most: float
+    speed: float
+    gain: float
 
     def __call__(self, batch: Batch) -> Batch:
+        if self.speed:
+            batch = self._faster_or_slower(batch)
+        if self.gain:
+            decibels = self.gain * (2.0 * torch.rand(batch.inputs.shape[1], 1) - 1.0)
+            batch = replace(batch, inputs=batch.inputs * 10.0 ** (decibels / 20.0))
+        return batch
+
+    def _faster_or_slower(self, batch: Batch) -> Batch:
+        """Linear between samples."""
         steps, n, frame = batch.inputs.shape
         assert batch.lengths is not None
-        factor = torch.exp((2.0 * torch.rand(n, 1) - 1.0) * math.log1p(self.most))
+        factor = torch.exp((2.0 * torch.rand(n, 1) - 1.0) * math.log1p(self.speed))
         place = factor * torch.arange(steps * frame)
         before = place.long()
         # Silence follows the last sample.
@@ -62,6 +72,7 @@ def fsdd(
     longest: int | None = 8000,
     speaker: str | None = None,
     speed: float = 0.0,
+    gain: float = 0.0,
     validation: int = 5,
 ) -> Dataset:
     """Free Spoken Digit Dataset, 3,000 recordings of ten digits by six speakers at 8 kHz (Jackson et al., 2018).
@@ -78,6 +89,8 @@ def fsdd(
             split.
         speed: plays each training recording at random faster or slower, anew in each epoch, by a factor of up to 1 + speed:
             pitch and duration change. What then lies beyond the longest of its batch is left out.
+        gain: plays each training recording at random louder or quieter, anew in each epoch, by up to so many decibels. The
+            speakers' recordings differ by 22.
         validation: how many recordings of each digit and speaker, the first of those for training, are held out for
             validation.
 
@@ -88,6 +101,8 @@ def fsdd(
         raise DataError(f"frame is {frame} and longest is {longest}, expected at least 1 sample, and one frame.")
     if not 0.0 <= speed < math.inf:
         raise DataError(f"speed is {speed}, expected 0 or more, such as 0.2.")
+    if not 0.0 <= gain < math.inf:
+        raise DataError(f"gain is {gain}, expected 0 or more decibels, such as 20.")
     place = locate("FSDD", ("free-spoken-digit-dataset", "fsdd"), path, _EXPECTED)
     clips = _read(place)
     speakers = sorted({clip.speaker for clip in clips})
@@ -110,7 +125,7 @@ def fsdd(
     return Dataset(
         name="FSDD" if speaker is None else f"FSDD (without {speaker})",
         classes=10,
-        train=replace(_split(train, frame, limit), augment=_Speed(speed) if speed else None),
+        train=replace(_split(train, frame, limit), augment=_Playback(speed, gain) if speed or gain else None),
         validation=_split(held, frame, limit),
         test=_split(test, frame, limit),
         source=Audio(_RATE),
