@@ -1,5 +1,6 @@
 """A cell inside a kernel: its key as a type, and its program and gradient written out as instructions on vectors."""
 
+import functools
 from collections import Counter
 from typing import Any
 
@@ -33,7 +34,13 @@ register_model(CellType)(models.OpaqueModel)
 
 @typeof_impl.register(Cell)
 def _type_of_cell(cell: Cell, _: Any) -> CellType:
-    return CellType(cell.key)
+    return _cell_type(cell.key)
+
+
+@functools.cache
+def _cell_type(cell_key: str) -> CellType:
+    """The same object each time: Numba asks at every call of a kernel, and making one takes longer than a step."""
+    return CellType(cell_key)
 
 
 @lower_constant(CellType)
