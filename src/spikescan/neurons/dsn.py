@@ -11,7 +11,6 @@ from spikescan import ops
 from spikescan.errors import InputError
 from spikescan.firing import Firing, Integer
 from spikescan.neurons.base import Cost, Neuron, at_rest, check_channels, no_weight_decay
-from spikescan.neurons.padding import zero_padding
 
 __all__ = ["DSN", "DSNState", "initial_bias"]
 
@@ -84,7 +83,7 @@ class DSN(Neuron):
         check_channels(self, x, 2, self.channels)
         membrane, window = self.unpack(state, DSNState)
         spikes, membrane, window = ops.dynamic_decay(
-            zero_padding(x, lengths),
+            x,
             self.weight,
             self.bias,
             tau=self.tau,

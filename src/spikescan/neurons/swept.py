@@ -8,7 +8,6 @@ from torch import Tensor
 
 from spikescan import ops
 from spikescan.neurons.base import Neuron, at_rest, check_channels
-from spikescan.neurons.padding import zero_padding
 from spikescan.ops._checks import check_sequence, compute_dtype
 
 __all__ = ["SweptNeuron"]
@@ -38,9 +37,7 @@ class SweptNeuron(Neuron):
 
     def forward(self, x: Tensor, state: Any = None, lengths: Tensor | None = None) -> tuple[Tensor, Any]:
         """Run over all of time at once; see `Temporal.forward`."""
-        spikes, carried = ops.sweep(
-            self.cell(), zero_padding(x, lengths), firing=self.firing.spec, lengths=lengths, **self._given(x, state)
-        )
+        spikes, carried = ops.sweep(self.cell(), x, firing=self.firing.spec, lengths=lengths, **self._given(x, state))
         return spikes, self._packed(carried)
 
     def learnt(self, x_t: Tensor) -> Tensor:
@@ -57,7 +54,7 @@ class SweptNeuron(Neuron):
         names = [name for name, value in values if isinstance(value, Tensor)]
         before = given["state"] or (None,) * len(cell.states)
         spikes, carried = ops.sweep(
-            cell.carrying(*names), zero_padding(x, lengths), given["parameters"], firing=self.firing.spec,
+            cell.carrying(*names), x, given["parameters"], firing=self.firing.spec,
             state=(*before, *learnt.unbind(1)), lengths=lengths,
         )  # fmt: skip
         return spikes, self._packed(carried[: len(cell.states)])

@@ -77,7 +77,7 @@ def leaky_integration(
         reset: what a spike does to the membrane.
         detach_reset: no gradient through the spike in the reset.
         membrane: V before the first step, ``[B, C, *]``; None is zero.
-        lengths: int64 ``[B]``, valid steps; None is all T.
+        lengths: int64 ``[B]``, valid steps; None is all T. What lies beyond them counts for nothing, NaN included.
         recompute: keep only the input for the backward pass, and compute the membrane again there.
 
     Returns:

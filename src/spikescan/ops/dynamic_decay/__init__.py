@@ -54,7 +54,7 @@ def dynamic_decay(
         firing: what turns the membrane into spikes.
         membrane: H before the first step, ``[B, C, *]``; None is zero.
         window: the k - 1 inputs before the first step, ``[B, k - 1, C, *]``, newest last; None is zero.
-        lengths: int64 ``[B]``, valid steps; None is all T.
+        lengths: int64 ``[B]``, valid steps; None is all T. What lies beyond them counts for nothing, NaN included.
         recompute: keep only the input for the backward pass, and compute the membrane again there.
 
     Returns:

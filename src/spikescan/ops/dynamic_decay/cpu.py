@@ -94,16 +94,28 @@ def _general_power(a: Vector, exponent: Scalar) -> tuple[Vector, Vector]:
 
 
 @inline
+def _blank(inputs, limits, n, first, last, k, group):
+    """Zeros for the inputs of steps `first` to `last` that lie beyond a sample's length, whatever is there."""
+    step = BYTES // inputs.itemsize
+    limit = load(limits, n, group)
+    for time in range(first - (k - 1), last):
+        at = (time - first + k - 1) * step
+        store(inputs, at, select(limit > time, load(inputs, at, whole(inputs)), full(0.0, limit)), whole(inputs))
+
+
+@inline
 def _forward_tile(
     x, window, table, inputs, gates, limits, spikes, membranes, carried, n, slot, base, ahead, first, last, neurons, k,
     exponent, squarings, kind, level, keep, past_cache, group,
 ):  # fmt: skip
     read(x, window, inputs, n, ahead, first, last, k, neurons, group)
+    masked = limits.size > 0
+    if masked:
+        _blank(inputs, limits, n, first, last, k, group)
     filtered(table, base, load(table, base, whole(x)), inputs, gates, last - first, k)
     step = BYTES // x.itemsize
     newest = (k - 1) * step
     h = load(carried, slot, whole(x))
-    masked = limits.size > 0
     limit = load(limits, n, group) if masked else h
     for t in range(first, last):
         at, slot_of_t = t * neurons + n, (t - first) * step
@@ -214,6 +226,8 @@ def _backward_tile(
 ):  # fmt: skip
     size = last - first
     read(x, window, inputs, n, ahead, first, last, k, neurons, group)
+    if limits.size > 0:
+        _blank(inputs, limits, n, first, last, k, group)
     # Each step's gate is read before the gradient that takes its place is written.
     filtered(table, base, load(table, base, whole(x)), inputs, of_gate, size, k)
     _of_membrane(

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from spikescan.ops._padding import zero_padding
 from spikescan.ops.fire.reference import fire
 
 
@@ -31,6 +32,7 @@ def forward(
     """
     dtype = weight.dtype
     k = weight.shape[1]
+    x = zero_padding(x, lengths)
     padded = torch.cat([window, x.to(dtype)]).unbind(0)
     taps = weight.t().unsqueeze(-1)  # [k, C, 1]
     spikes, membranes = [], []

@@ -54,7 +54,7 @@ def sweep(
         parameters: as many as the cell has, each ``[C]``.
         firing: what `fire` does to a membrane in the step.
         state: as many as the cell has, each ``[B, C, *]``; None is zero.
-        lengths: int64 ``[B]``, valid steps; None is all T.
+        lengths: int64 ``[B]``, valid steps; None is all T. What lies beyond them counts for nothing, NaN included.
         recompute: keep only the input for the backward pass, and run forward again there. Little is gained on a CPU: it keeps
             the input and the states before every 16th step, and computes those between again in any case.
 

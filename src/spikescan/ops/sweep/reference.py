@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from spikescan.ops._firing import FiringSpec, Kind
+from spikescan.ops._padding import zero_padding
 from spikescan.ops.fire.reference import fire
 from spikescan.ops.sweep.cell import cell_of
 
@@ -39,7 +40,7 @@ def forward(
     values = parameters.unsqueeze(-1).unbind(0)
     state = initial.unbind(0)
     spikes, kept = [], []
-    for t, inputs in enumerate(x.to(parameters.dtype).unbind(0)):
+    for t, inputs in enumerate(zero_padding(x, lengths).to(parameters.dtype).unbind(0)):
         fired, after = step(inputs, state, values, firing)
         if lengths is not None:
             valid = (t < lengths).view(-1, 1, 1)
