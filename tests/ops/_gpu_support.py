@@ -290,6 +290,27 @@ def evaluate(
     return result | {f"gradient of {name}": _gradient(leaf) for name, leaf in leaves.items()}
 
 
+# Ops that are given padded batches as they are.
+PADDED = {"dynamic_decay": dynamic_decay, "sweep": sweep}
+
+
+def check_padding(op: str, shape: tuple[int, ...], backend: str, *, device: str = "cpu") -> None:
+    """Fail unless NaN beyond the lengths gives, to the bit, what zeros there give."""
+    for kind in (Kind.ATAN, Kind.INTEGER):
+        case = PADDED[op](shape, torch.float32, kind, lengths=True, device=device)
+        lengths = Random(device, torch.float32).lengths(*shape[:2])  # what the case draws first
+        assert int(lengths.min()) < shape[0]
+        results = []
+        for beyond in (0.0, torch.nan):
+            x = case.inputs["x"].clone()
+            for sample, length in enumerate(lengths.tolist()):
+                x[length:, sample] = beyond
+            results.append(evaluate(case, backend, case.inputs | {"x": x}))
+        zeros, numberless = results
+        for name, value in zeros.items():
+            assert torch.equal(numberless[name], value), f"{kind.name}: {name}"
+
+
 def _gradient(leaf: Tensor) -> Tensor:
     """An input that nothing depends on (T = 0) has the gradient zero, given or not."""
     return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad

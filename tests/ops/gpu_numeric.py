@@ -196,6 +196,11 @@ def test_sweep_of_every_operation(shape: tuple[int, ...], dtype: torch.dtype) ->
     support.check(support.of_input(support.sweep(shape, dtype, Kind.IDENTITY, lengths=True, device=DEVICE)))
 
 
+@pytest.mark.parametrize("op", support.PADDED)
+def test_what_lies_beyond_the_lengths_counts_for_nothing(op: str) -> None:
+    support.check_padding(op, (7, 2, 5), "gpu", device=DEVICE)
+
+
 @pytest.mark.parametrize("recompute", [True, False])
 def test_kept_and_recomputed_membranes_give_the_same(recompute: bool) -> None:
     shape = (7, 2, 3)
