@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from spikescan.data import Batch, ecg_qtdb, fsdd
-from spikescan.data.ecg_qtdb import _Rate
+from spikescan.data.ecg_qtdb import _Rate, _stretches
 from spikescan.data.fsdd import _Playback
 from spikescan.errors import DataError
 
@@ -102,6 +102,21 @@ def test_another_mat_file_is_refused(tmp_path):
         ecg_qtdb(path=str(tmp_path), rate=-0.1)
     with pytest.raises(DataError, match="validation=20 sequences cannot be held out of 20"):
         ecg_qtdb(path=str(tmp_path), validation=20)
+    with pytest.raises(DataError, match="stretches is 4, expected 1 to validation=3"):
+        ecg_qtdb(path=str(tmp_path), validation=3, stretches=4)
+
+
+def test_validation_in_several_stretches(tmp_path):
+    write_ecg(tmp_path)
+    one, several = (ecg_qtdb(path=str(tmp_path), validation=5, stretches=stretches) for stretches in (1, 2))
+    assert len(one.train) == len(several.train) == 15
+    inputs = torch.cat([one.train.inputs, one.validation.inputs])
+    assert torch.equal(several.validation.inputs, inputs[[8, 9, 17, 18, 19]])
+    assert torch.equal(several.train.inputs, inputs[[*range(8), *range(10, 17)]])
+    for sequences in range(2, 30):
+        for count in range(1, sequences):
+            for stretches in range(1, count + 1):
+                assert int(_stretches(sequences, count, stretches).sum()) == count
 
 
 # Spoken digits

@@ -1,5 +1,6 @@
 """The waves of an electrocardiogram, named step by step."""
 
+import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,12 @@ class _Rate:
 
 
 def ecg_qtdb(
-    *, path: str | None = None, validation: int | None = None, unlabelled: bool = False, rate: float = 0.0
+    *,
+    path: str | None = None,
+    validation: int | None = None,
+    stretches: int = 1,
+    unlabelled: bool = False,
+    rate: float = 0.0,
 ) -> Dataset:
     """Heart beats of the QT Database as events, and at each of 1,301 steps which of six waves it is (Yin et al., 2021).
 
@@ -50,8 +56,9 @@ def ecg_qtdb(
     Args:
         path: the folder of ``QTDB_train.mat`` and ``QTDB_test.mat`` or of ``ecg_qtdb.npz``; None reads the environment
             variable ``SPIKESCAN_DATA``, in which a folder ``ecg_qtdb`` is looked into first.
-        validation: how many sequences, the last of those for training, are held out for validation; None a tenth. They
-            are a stretch, since neighbours may be of the same patient.
+        validation: how many sequences of those for training are held out for validation; None a tenth. They are a stretch, the
+            last, since neighbours may be of the same patient.
+        stretches: into how many stretches, equally far apart, they are cut: more patients, of whom some are then in both parts.
         rate: makes the heart of each training sequence beat faster or slower at random, anew in each epoch, by a factor of
             up to 1 + rate: events and waves move in time.
         unlabelled: also scores the steps that nobody named, as class 0. The published figures do.
@@ -66,15 +73,27 @@ def ecg_qtdb(
     count = len(inputs) // 10 if validation is None else validation
     if not 0 < count < len(inputs):
         raise DataError(f"validation={count} sequences cannot be held out of {len(inputs)} training sequences.")
+    if not 1 <= stretches <= count:
+        raise DataError(f"stretches is {stretches}, expected 1 to validation={count}.")
+    held = _stretches(len(inputs), count, stretches)
     return Dataset(
         name="ECG (QTDB)",
         classes=6,
-        train=Split(inputs[:-count], targets[:-count], encode=AsFloat(), augment=_Rate(rate) if rate else None),
-        validation=Split(inputs[-count:], targets[-count:], encode=AsFloat()),
+        train=Split(inputs[~held], targets[~held], encode=AsFloat(), augment=_Rate(rate) if rate else None),
+        validation=Split(inputs[held], targets[held], encode=AsFloat()),
         test=Split(*test, encode=AsFloat()),
         source=Crossings(("lead 1", "lead 2")),
         class_names=("P", "PQ", "QR", "RS", "ST", "TP"),
     )
+
+
+def _stretches(sequences: int, count: int, stretches: int) -> torch.Tensor:
+    """Bool ``[sequences]``: `count` of them, the last ones of as many equal parts as there are `stretches`."""
+    held = torch.zeros(sequences, dtype=torch.bool)
+    ends = [sequences * part // stretches for part in range(stretches + 1)]
+    for start, end in itertools.pairwise(ends):
+        held[end - (count * end // sequences - count * start // sequences) : end] = True
+    return held
 
 
 def _read(place: Path, part: str, unlabelled: bool) -> tuple[torch.Tensor, torch.Tensor]:
