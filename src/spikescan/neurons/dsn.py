@@ -38,8 +38,8 @@ class DSN(Neuron):
 
     Args:
         channels: C.
-        kernel_size: k, inputs that the gate sees. The paper has 4; on long sequences 32 learnt far more here (docs/neurons.md). Each
-            costs a multiplication and an addition a step, and 4 bytes of state.
+        kernel_size: k, inputs that the gate sees. The paper has 4; on long sequences 32 learnt far more here (docs/neurons.md).
+            Each costs a multiplication and an addition a step, and 4 bytes of state.
         tau: steepness of the gate, > 0.
         initial_decay: the decay at zero input, in (0, 1); a pair ``(low, high)`` spreads the time constants
             -1 / log(decay) log-uniformly over the channels, e.g. ``(0.6, 0.995)`` for 2 to 200 steps.
