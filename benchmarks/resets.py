@@ -75,13 +75,12 @@ def by_fft(x: Tensor, neuron: spikescan.LIF) -> Tensor:
 def runs(x: Tensor, tau: float = 2.0) -> dict[str, Callable[[], Tensor]]:
     """The spikes of x by each contender."""
     neuron = spikescan.LIF(tau)
-    named: dict[str, Callable[[], Tensor]] = {
-        method: lambda method=method: spikescan.LIF(tau, method=method)(x)[0]  # type: ignore[misc]
-        for method in ("sweep", "decoupled")
-    }
+    walked = {method: spikescan.LIF(tau, method=method) for method in ("sweep", "decoupled")}  # type: ignore[arg-type]
+    named: dict[str, Callable[[], Tensor]] = {name: lambda each=each: each(x)[0] for name, each in walked.items()}  # type: ignore[misc]
     named["decoupled fft"] = lambda: by_fft(x, neuron)
     if x.numel() <= FIXED_POINT_LIMIT:
-        named["fixed_point"] = lambda: spikescan.LIF(tau, method="fixed_point")(x)[0]
+        iterated = spikescan.LIF(tau, method="fixed_point")
+        named["fixed_point"] = lambda: iterated(x)[0]
     return named | {"loop": lambda: by_loop(x, neuron)}
 
 

@@ -60,7 +60,7 @@ def run(
     initial = x.new_zeros(x.shape[1:], dtype=dtype) if membrane is None else membrane
     decay, gain = decay.to(dtype), gain.to(dtype)
     if method == "decoupled":
-        return decoupled_spikes(x, decay, gain, initial, firing=firing, detach_reset=detach_reset, lengths=lengths)
+        return decoupled_spikes(x, decay, gain, membrane, firing=firing, detach_reset=detach_reset, lengths=lengths)
     drive = _over_channels(gain, x) * x.to(dtype)
     with torch.no_grad():
         if method == "fixed_point":
@@ -97,7 +97,7 @@ def decoupled_spikes(
     x: Tensor,
     decay: Tensor,
     gain: Tensor,
-    initial: Tensor,
+    initial: Tensor | None,
     *,
     firing: ops.FiringSpec,
     detach_reset: bool = True,
@@ -122,7 +122,7 @@ def decoupled_spikes(
         x: ``[T, B, C, *]``.
         decay: b, ``[C]``.
         gain: g, ``[C]``.
-        initial: V before the first step, ``[B, C, *]``.
+        initial: V before the first step, ``[B, C, *]``; None is zero.
         firing: what turns the membrane into spikes.
         detach_reset: no gradient through the spikes in A.
         potential: how U is computed: in the same walk, or before it by `potential_by_fft`.
@@ -143,10 +143,10 @@ def decoupled_spikes(
         x,
         (decay_of_u, gain, decay),
         firing=firing,
-        state=(initial, None),
+        state=None if initial is None else (initial, None),
         lengths=lengths,
     )
-    return spikes, u - firing.unit * r
+    return spikes, torch.sub(u, r, alpha=firing.unit)
 
 
 def potential_by_fft(drive: Tensor, decay: Tensor, initial: Tensor | None = None) -> Tensor:
