@@ -1,11 +1,13 @@
 """Splits, batches and the check for NaN."""
 
+import itertools
 import math
 
 import pytest
 import torch
 
 from spikescan.data import Batch, Dataset, Split, check_finite
+from spikescan.data.splits import hold_out_stretches
 from spikescan.errors import DataError
 
 
@@ -106,3 +108,15 @@ def test_a_batch_is_trimmed_to_its_longest_sample():
         assert torch.equal(batch.inputs, split.batch(indices).inputs[:steps])
     whole = Split(split.inputs, torch.zeros(2, 4), split.lengths).batch(torch.tensor([0]), trim=True)
     assert whole.targets.shape == (1, 4), "a row of real numbers has no time"
+
+
+def test_stretches_hold_out_what_was_asked_for_and_never_meet():
+    for samples in range(2, 30):
+        for count in range(1, samples):
+            for stretches in range(1, count + 1):
+                held = hold_out_stretches(samples, count, stretches)
+                assert len(held) == stretches
+                assert sum(end - start for start, end in held) == count
+                assert all(before[1] <= after[0] for before, after in itertools.pairwise(held))
+                assert held[-1][1] == samples
+    assert hold_out_stretches(20, 5, 2) == [(8, 10), (17, 20)]

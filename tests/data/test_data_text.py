@@ -61,6 +61,30 @@ def test_chunks_may_overlap_in_training_and_be_longer_in_evaluation(tmp_path):
             tiny_shakespeare(**options, **wrong)
 
 
+def test_validation_text_in_several_stretches(tmp_path):
+    text = "".join(np.random.default_rng(0).choice(list("abcde \n"), 1000))
+    (tmp_path / "input.txt").write_text(text)
+    options = {"path": str(tmp_path), "steps": 16, "validation": 0.2, "checksum": False}
+    data = tiny_shakespeare(**options, stretches=3, stride=6, evaluation_steps=50)
+    alphabet = sorted(set(text))
+    numbers = [alphabet.index(symbol) for symbol in text]
+    held = [numbers[end - 60 : end] for end in (300, 600, 900)]
+    train = [numbers[end - 300 : end - 60] for end in (300, 600, 900)]
+    # No chunk reaches over a cut: the first symbol of a piece is a target nowhere.
+    assert symbols_of(data.validation) == [symbol for piece in held for symbol in piece[1:]]
+    assert symbols_of(data.test) == numbers[901:]
+    plain = tiny_shakespeare(**options, stretches=3)
+    assert symbols_of(plain.train) == [symbol for piece in train for symbol in piece[1:]]
+    for chunk, targets in zip(data.train.inputs.squeeze(-1).tolist(), data.train.targets.tolist(), strict=True):
+        scored = [target for target in targets if target != -100]
+        sentence = [*chunk[: len(scored)], scored[-1]]
+        assert sentence[1:] == scored
+        assert any(sentence == piece[at : at + len(sentence)] for piece in train for at in range(len(piece)))
+    for wrong in (0, 91):
+        with pytest.raises(DataError, match=f"stretches is {wrong}, expected 1 to 90: validation=0.2 holds out 180"):
+            tiny_shakespeare(**options, stretches=wrong)
+
+
 def test_another_text_is_refused(tmp_path):
     (tmp_path / "input.txt").write_text("To be, or not to be")
     with pytest.raises(DataError, match=r"input.txt is not the published file: its sha256 is .*checksum=False"):

@@ -1,6 +1,5 @@
 """The waves of an electrocardiogram, named step by step."""
 
-import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 from spikescan.data.dataset import NOT_SCORED, Batch, Dataset, Split
 from spikescan.data.files import find_file, has_file, locate, read_mat, read_npz
 from spikescan.data.sources import Crossings
-from spikescan.data.splits import AsFloat
+from spikescan.data.splits import AsFloat, hold_out_stretches
 from spikescan.errors import DataError
 
 __all__ = ["ecg_qtdb"]
@@ -75,7 +74,9 @@ def ecg_qtdb(
         raise DataError(f"validation={count} sequences cannot be held out of {len(inputs)} training sequences.")
     if not 1 <= stretches <= count:
         raise DataError(f"stretches is {stretches}, expected 1 to validation={count}.")
-    held = _stretches(len(inputs), count, stretches)
+    held = torch.zeros(len(inputs), dtype=torch.bool)
+    for start, end in hold_out_stretches(len(inputs), count, stretches):
+        held[start:end] = True
     return Dataset(
         name="ECG (QTDB)",
         classes=6,
@@ -85,15 +86,6 @@ def ecg_qtdb(
         source=Crossings(("lead 1", "lead 2")),
         class_names=("P", "PQ", "QR", "RS", "ST", "TP"),
     )
-
-
-def _stretches(sequences: int, count: int, stretches: int) -> torch.Tensor:
-    """Bool ``[sequences]``: `count` of them, the last ones of as many equal parts as there are `stretches`."""
-    held = torch.zeros(sequences, dtype=torch.bool)
-    ends = [sequences * part // stretches for part in range(stretches + 1)]
-    for start, end in itertools.pairwise(ends):
-        held[end - (count * end // sequences - count * start // sequences) : end] = True
-    return held
 
 
 def _read(place: Path, part: str, unlabelled: bool) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,5 +1,6 @@
 """Choose the samples that are held out, and turn what is stored compactly into what a model takes."""
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -8,7 +9,7 @@ from torch.nn import functional as F
 
 from spikescan.errors import DataError
 
-__all__ = ["AsFloat", "OneHot", "hold_out", "stratified"]
+__all__ = ["AsFloat", "OneHot", "hold_out", "hold_out_stretches", "stratified"]
 
 
 def hold_out(targets: Tensor, count: int | None, seed: int, samples: str) -> tuple[Tensor, Tensor]:
@@ -39,6 +40,13 @@ def stratified(targets: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
     chosen = torch.zeros(len(targets), dtype=torch.bool)
     chosen[order[rank.argsort(stable=True)[:count]]] = True
     return chosen.nonzero().squeeze(1), (~chosen).nonzero().squeeze(1)
+
+
+def hold_out_stretches(samples: int, count: int, stretches: int) -> list[tuple[int, int]]:
+    """Where `count` of `samples` neighbours begin and end: the last ones of as many equal parts as there are `stretches`."""
+    parts = itertools.pairwise(samples * part // stretches for part in range(stretches + 1))
+    # At most as many before each end as its share of all of them; of no samples none.
+    return [(end - (count * end // max(samples, 1) - count * start // max(samples, 1)), end) for start, end in parts]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from spikescan.data.dataset import NOT_SCORED, Dataset, Split
 from spikescan.data.files import check_sha256, find_file, has_file, locate, read_bytes, read_npz, read_text
 from spikescan.data.sources import Text
-from spikescan.data.splits import OneHot
+from spikescan.data.splits import OneHot, hold_out_stretches
 from spikescan.errors import DataError
 
 __all__ = ["movie_reviews", "tiny_shakespeare", "wikitext2"]
@@ -39,12 +39,13 @@ def tiny_shakespeare(
     stride: int | None = None,
     evaluation_steps: int | None = None,
     validation: float = 0.1,
+    stretches: int = 1,
     checksum: bool = True,
 ) -> Dataset:
     """Tiny Shakespeare: after each character, which of 65 comes next (Karpathy, 2015).
 
-    The last 10 % are the test: what the literature calls its validation, and reports. The last tenth of the first 90 % is
-    held out for validation. Each part is cut into chunks that follow each other, one a sample; targets ``[N, T]``.
+    The last 10 % are the test: what the literature calls its validation, and reports. A tenth of the first 90 % is held out
+    for validation. Each part is cut into chunks that follow each other, one a sample; targets ``[N, T]``.
 
     Args:
         path: the folder of ``input.txt``, or the file; None reads the environment variable ``SPIKESCAN_DATA``, in which a
@@ -55,6 +56,8 @@ def tiny_shakespeare(
         evaluation_steps: characters of a chunk for validation and test; None takes `steps`. More leave less context lost at the
             cuts.
         validation: the share of the first 90 % that is held out for validation.
+        stretches: into how many stretches, equally far apart, that share is cut. The test begins within a play: with one
+            stretch, the last, training never sees the names in it, and a 5-gram has 1.96 nats on the test instead of 1.67.
         checksum: refuses a file that is not the published one, byte for byte.
 
     Raises:
@@ -71,8 +74,19 @@ def tiny_shakespeare(
     symbols = {symbol: number for number, symbol in enumerate(sorted(set(text)))}
     numbers = np.array([symbols[symbol] for symbol in text])
     known = int(len(numbers) * 0.9)
-    kept = int(known * (1.0 - validation))
-    parts = {"train": numbers[:kept], "validation": numbers[kept:known], "test": numbers[known:]}
+    count = known - int(known * (1.0 - validation))
+    most = max(count // 2, 1)
+    if not 1 <= stretches <= most:
+        raise DataError(
+            f"stretches is {stretches}, expected 1 to {most}: validation={validation} holds out {count} characters."
+        )
+    held = hold_out_stretches(known, count, stretches)
+    starts = [0, *(end for _, end in held)]
+    parts = {
+        "train": [numbers[start:end] for start, (end, _) in zip(starts, held, strict=False)],
+        "validation": [numbers[start:end] for start, end in held],
+        "test": [numbers[known:]],
+    }
     source = Text(tuple(symbols))
     return _language("Tiny Shakespeare", parts, source, steps, stride, evaluation_steps)
 
@@ -111,7 +125,7 @@ def wikitext2(
         common = [*common[: None if vocabulary is None else vocabulary - 1], _UNKNOWN]
     numbers = {word: number for number, word in enumerate(common)}
     unknown = numbers[_UNKNOWN]
-    parts = {part: np.array([numbers.get(word, unknown) for word in words]) for part, words in texts.items()}
+    parts = {part: [np.array([numbers.get(word, unknown) for word in words])] for part, words in texts.items()}
     name = "WikiText-2 (without its training text)" if without_train else "WikiText-2"
     return _language(name, parts, Text(tuple(common), separator=" "), steps)
 
@@ -125,7 +139,7 @@ def _words(folder: Path, part: str) -> list[str]:
 
 def _language(
     name: str,
-    parts: dict[str, np.ndarray],
+    parts: dict[str, list[np.ndarray]],
     source: Text,
     steps: int,
     stride: int | None = None,
@@ -138,29 +152,34 @@ def _language(
             f"steps is {steps}, stride {stride} and evaluation_steps {evaluated}, expected at least 1, and a stride of at most "
             f"steps."
         )
-    short = next((part for part, numbers in parts.items() if len(numbers) < 2), None)
-    if short is not None:
-        raise DataError(
-            f"{name}: the {short} text has {len(parts[short])} symbols, expected at least 2. Fetch it again."
-        )
+    for part, pieces in parts.items():
+        shortest = min(map(len, pieces))
+        if shortest < 2:
+            raise DataError(f"{name}: the {part} text has {shortest} symbols, expected at least 2. Fetch it again.")
     symbols = len(source.symbols)
     train = _chunks(parts["train"], symbols, steps, stride)
     validation, test = (_chunks(parts[part], symbols, evaluated, evaluated) for part in ("validation", "test"))
     return Dataset(name=name, classes=symbols, train=train, validation=validation, test=test, source=source)
 
 
-def _chunks(numbers: np.ndarray, symbols: int, steps: int, stride: int) -> Split:
+def _chunks(pieces: list[np.ndarray], symbols: int, steps: int, stride: int) -> Split:
     """Chunks of `steps`, each `stride` after the one before, with the next symbol as the target of each step."""
+    inputs, targets = zip(*(_windows(numbers, symbols, steps, stride) for numbers in pieces), strict=True)
+    encode = OneHot(symbols)
+    if len(pieces) == 1:
+        # Views: chunks that overlap share their memory.
+        return Split(inputs[0], targets[0], encode=encode)
+    return Split(torch.cat(inputs), torch.cat(targets), encode=encode)
+
+
+def _windows(numbers: np.ndarray, symbols: int, steps: int, stride: int) -> tuple[torch.Tensor, torch.Tensor]:
     chunks = 1 + max(0, -(-(len(numbers) - 1 - steps) // stride))
     room = (chunks - 1) * stride + steps
     inputs = torch.zeros(room, dtype=torch.uint8 if symbols <= 256 else torch.int32)
     targets = torch.full((room,), NOT_SCORED)
     inputs[: len(numbers) - 1] = torch.from_numpy(numbers[:-1])
     targets[: len(numbers) - 1] = torch.from_numpy(numbers[1:])
-    # Views: chunks that overlap share their memory.
-    return Split(
-        inputs.unfold(0, steps, stride).unsqueeze(-1), targets.unfold(0, steps, stride), encode=OneHot(symbols)
-    )
+    return inputs.unfold(0, steps, stride).unsqueeze(-1), targets.unfold(0, steps, stride)
 
 
 def movie_reviews(*, path: str | None = None, longest: int = 4000, fold: int = 9, checksum: bool = True) -> Dataset:
