@@ -116,6 +116,31 @@ def test_step_regression_scores(outputs, score_as, lengths):
     assert sums(task, outputs, batch, split) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("lengths", [None, LENGTHS])
+@pytest.mark.parametrize("task", [Regression(huber=0.5), StepRegression(huber=0.5)])
+def test_huber_counts_large_errors_linearly_and_scores_squares(outputs, task, lengths):
+    torch.manual_seed(1)
+    at_last = isinstance(task, Regression)
+    batch = Batch(torch.zeros(T, B, 1), torch.randn(B, K) if at_last else torch.randn(B, T, K), lengths)
+    squares, losses = np.zeros(B), np.zeros(B)
+    for b in range(B):
+        end = T if lengths is None else int(lengths[b])
+        for t in [end - 1] if at_last else range(end):
+            target = batch.targets[b] if at_last else batch.targets[b, t]
+            error = (outputs[t, b].double() - target.double()).abs().numpy()
+            squares[b] += (error**2).mean()
+            losses[b] += np.where(error <= 0.5, error**2, error - 0.25).mean()
+    assert (losses < squares).all()
+    assert task.losses(outputs, batch).tolist() == pytest.approx(losses, rel=1e-5)
+    assert task.scores(outputs, batch).tolist() == pytest.approx(squares, rel=1e-5)
+
+
+@pytest.mark.parametrize("huber", [0.0, -1.0, math.inf, math.nan])
+def test_a_huber_that_means_nothing_is_refused(huber):
+    with pytest.raises(InputError, match=r"huber is .*, expected more than 0, such as 0.5"):
+        Regression(huber=huber)
+
+
 def test_targets_that_are_all_alike_have_no_r2():
     task = Regression()
     assert math.isnan(task.score(1.0, task.reference(Split(torch.zeros(3, 2, 1), torch.ones(3, 1)))))

@@ -1,11 +1,13 @@
 """Real numbers for each sequence, or at every step."""
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from spikescan.data.dataset import Batch, Dataset, Split
 from spikescan.errors import InputError
@@ -29,9 +31,16 @@ class _Squared(Task):
 
     Args:
         score_as: r2, rse or mse.
+        huber: errors beyond it count linearly in the loss, not squared, so that outliers pull less (Huber, 1964); in units of
+            the targets. Scores are of squared errors all the same. None squares them all.
     """
 
     score_as: Literal["r2", "rse", "mse"] = "r2"
+    huber: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.huber is not None and not 0.0 < self.huber < math.inf:
+            raise InputError(f"huber is {self.huber}, expected more than 0, such as 0.5, or None for squared errors.")
 
     @property
     def score_name(self) -> str:  # type: ignore[override]
@@ -43,9 +52,26 @@ class _Squared(Task):
         """Of R2 alone."""
         return self.score_as == "r2"
 
+    @abstractmethod
+    def _differences(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """Of the outputs from the targets, with the K numbers last."""
+
+    @abstractmethod
+    def _reduced(self, errors: Tensor, batch: Batch) -> Tensor:
+        """The errors of the differences to one number a sample, ``[B]``."""
+
+    def losses(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """The squared error, or Huber's."""
+        differences = self._differences(outputs, batch)
+        if self.huber is None:
+            return self._reduced(differences.square(), batch)
+        # Twice what torch computes: half a square begins it, and here small errors count as without it.
+        errors = F.huber_loss(differences, torch.zeros_like(differences), reduction="none", delta=self.huber)
+        return self._reduced(2.0 * errors, batch)
+
     def scores(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """The loss."""
-        return self.losses(outputs.detach(), batch)
+        """The squared error."""
+        return self._reduced(self._differences(outputs.detach(), batch).square(), batch)
 
     def reference(self, split: Split) -> float:
         """The mean squared distance of the targets from their mean: over everything for r2, of each column for rse."""
@@ -68,15 +94,21 @@ class Regression(_Squared):
     Args:
         score_as: r2 (1 - squared error / variance about the grand mean), rse (root of squared error / variance about the mean
             of each of the K columns) or mse.
+        huber: errors beyond it count linearly in the loss, not squared, so that outliers pull less (Huber, 1964); in units of
+            the targets. Scores are of squared errors all the same. None squares them all.
     """
 
     def outputs(self, dataset: Dataset) -> int:
         """One channel a number."""
         return value_count(self, dataset, step_targets=False)
 
-    def losses(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """The squared error."""
-        return (final_step(outputs, batch.lengths) - batch.targets).square().mean(-1)
+    def _differences(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """``[B, K]``."""
+        return final_step(outputs, batch.lengths) - batch.targets
+
+    def _reduced(self, errors: Tensor, batch: Batch) -> Tensor:
+        """The mean over the K numbers."""
+        return errors.mean(-1)
 
 
 @dataclass(frozen=True)
@@ -86,15 +118,21 @@ class StepRegression(_Squared):
     Args:
         score_as: r2 (1 - squared error / variance about the grand mean), rse (root of squared error / variance about the mean
             of each of the K columns) or mse.
+        huber: errors beyond it count linearly in the loss, not squared, so that outliers pull less (Huber, 1964); in units of
+            the targets. Scores are of squared errors all the same. None squares them all.
     """
 
     def outputs(self, dataset: Dataset) -> int:
         """One channel a number."""
         return value_count(self, dataset, step_targets=True)
 
-    def losses(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """The squared error, summed over the valid steps."""
-        return _over_steps((outputs.transpose(0, 1) - batch.targets).square().mean(-1), batch.lengths)
+    def _differences(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """``[B, T, K]``."""
+        return outputs.transpose(0, 1) - batch.targets
+
+    def _reduced(self, errors: Tensor, batch: Batch) -> Tensor:
+        """The mean over the K numbers, summed over the valid steps."""
+        return _over_steps(errors.mean(-1), batch.lengths)
 
     def weights(self, targets: Tensor, lengths: Tensor | None) -> Tensor:
         """The valid steps."""
