@@ -33,6 +33,7 @@ from spikescan import (
     unroll,
 )
 from spikescan.analysis import record
+from spikescan.layers import Dropout
 
 T, B = 9, 3
 SYNAPSES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d)
@@ -72,7 +73,7 @@ MODELS: dict[str, Callable[[], Temporal]] = {
     "residual before spikes": lambda: Sequential(Residual(nn.Linear(6, 6)), nn.GELU(), nn.Linear(6, 8), block(8, 8)),
     "batch norm": lambda: Sequential(block(6, 8, nn.BatchNorm1d), block(8, 8, nn.BatchNorm1d), nn.Linear(8, 5)),
     "norms": lambda: Sequential(block(6, 8, nn.LayerNorm), block(8, 8, nn.RMSNorm), nn.Linear(8, 5), MaxReadout()),
-    "dropout": lambda: Sequential(block(6, 8), nn.Dropout(0.5), nn.Linear(8, 5), nn.Dropout(0.5), LastReadout()),
+    "dropout": lambda: Sequential(block(6, 8), nn.Dropout(0.5), nn.Linear(8, 5), Dropout(0.5), LastReadout()),
     "binary": lambda: Sequential(nn.Linear(6, 8), LIF(firing=Binary(0.2)), nn.Linear(8, 5)),
     "plain sequential": lambda: Sequential(
         block(6, 8), nn.Sequential(nn.ReLU(), nn.Linear(8, 8), trained(nn.BatchNorm1d(8))), counting(), nn.Linear(8, 5)

@@ -1,6 +1,7 @@
 """Composition of temporal modules, and readouts."""
 
 from spikescan.layers.attention import DecayingSum, SpikeAttention, TokenSum
+from spikescan.layers.dropout import Dropout
 from spikescan.layers.from_last import FromLast
 from spikescan.layers.hypr import HYPR, HYPRState
 from spikescan.layers.per_step import PerStep
@@ -16,6 +17,7 @@ __all__ = [
     "HYPR",
     "S4D",
     "DecayingSum",
+    "Dropout",
     "EachPlace",
     "FromLast",
     "HYPRState",

@@ -6,6 +6,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from spikescan.layers.dropout import Dropout
+
 __all__ = ["AVERAGES", "KEEPING", "MAXIMA", "NORMS", "WEIGHTED", "fan_out"]
 
 # Exact classes: a subclass may compute something else.
@@ -46,6 +48,7 @@ KEEPING = (
     nn.ZeroPad2d,
     nn.ZeroPad3d,
     nn.ReLU,
+    Dropout,
     nn.Dropout,
     nn.Dropout1d,
     nn.Dropout2d,

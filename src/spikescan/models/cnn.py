@@ -7,7 +7,7 @@ from typing import Literal
 from torch import nn
 
 from spikescan.errors import InputError
-from spikescan.layers import Residual, Sequential
+from spikescan.layers import Dropout, Residual, Sequential
 from spikescan.models.parts import MakeNeuron, build_readout, check_sizes, spiking
 from spikescan.models.registry import register_model
 from spikescan.neurons.base import Temporal
@@ -170,7 +170,7 @@ def vgg(
         parts[f"pool{stage}"] = nn.AvgPool2d(2)
     model = Sequential(
         parts
-        | {"flatten": nn.Flatten(), "dropout": nn.Dropout(dropout)}
+        | {"flatten": nn.Flatten(), "dropout": Dropout(dropout)}
         | {"head": nn.Linear(channels * left**2, outputs), "readout": build_readout(readout, outputs)}
     )
     return _kaiming(model)

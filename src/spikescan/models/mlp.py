@@ -6,7 +6,7 @@ from typing import Literal
 from torch import nn
 
 from spikescan.errors import InputError
-from spikescan.layers import Residual, Sequential, Window
+from spikescan.layers import Dropout, Residual, Sequential, Window
 from spikescan.models.parts import MakeNeuron, build_norm, build_readout, check_sizes, spiking
 from spikescan.models.registry import register_model
 from spikescan.neurons.base import Temporal
@@ -59,7 +59,7 @@ def mlp(
     inputs = inputs * window
 
     def drop() -> dict[str, nn.Module]:
-        return {"dropout": nn.Dropout(dropout)} if dropout else {}
+        return {"dropout": Dropout(dropout)} if dropout else {}
 
     if residual == "membrane":
         parts["encoder"] = nn.Linear(inputs, width)

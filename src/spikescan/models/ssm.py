@@ -7,7 +7,7 @@ from torch import nn
 
 from spikescan.errors import InputError
 from spikescan.firing import Binary
-from spikescan.layers import S4D, Residual, Scale, Sequential
+from spikescan.layers import S4D, Dropout, Residual, Scale, Sequential
 from spikescan.models.parts import MakeNeuron, build_norm, build_readout, check_sizes
 from spikescan.models.registry import register_model
 from spikescan.neurons.base import Temporal
@@ -65,7 +65,7 @@ def sd_tcm(
         return {"norm": build_norm(norm, width)} if place == here else {}
 
     def linear() -> dict[str, nn.Module]:
-        return {"dropout": nn.Dropout(dropout), "linear": nn.Linear(width, width)}
+        return {"dropout": Dropout(dropout), "linear": nn.Linear(width, width)}
 
     def block() -> Sequential:
         # With tau = 1 and no reset the membrane is the input: a threshold without memory.
@@ -126,8 +126,8 @@ def spiking_ssm(
         return Residual(
             Sequential(
                 {"norm": build_norm(norm, width), "mixer": S4D(width, states), "threshold": Scale(width)}
-                | {"neuron": neuron(width), "dropout": nn.Dropout(dropout), "linear": nn.Linear(width, 2 * width)}
-                | {"gate": nn.GLU(), "dropout_out": nn.Dropout(dropout)}
+                | {"neuron": neuron(width), "dropout": Dropout(dropout), "linear": nn.Linear(width, 2 * width)}
+                | {"gate": nn.GLU(), "dropout_out": Dropout(dropout)}
             )
         )
 

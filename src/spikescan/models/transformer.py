@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from spikescan.errors import InputError
-from spikescan.layers import DecayingSum, Residual, Sequential, SpikeAttention, TokenSum
+from spikescan.layers import DecayingSum, Dropout, Residual, Sequential, SpikeAttention, TokenSum
 from spikescan.models.parts import MakeNeuron, build_norm, build_readout, check_sizes
 from spikescan.models.registry import register_model
 from spikescan.neurons.base import Temporal
@@ -153,7 +153,7 @@ def causal_transformer(
         return {"linear": nn.Linear(before, after), "norm": build_norm(norm, after)}
 
     def end() -> dict[str, nn.Module]:
-        return {"dropout": nn.Dropout(dropout)} if dropout else {}
+        return {"dropout": Dropout(dropout)} if dropout else {}
 
     def attention() -> Residual:
         query, key, value = (Sequential(linear(width, width) | {"neuron": neuron(width)}) for _ in range(3))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from spikescan.layers import (
+    Dropout,
     LastReadout,
     LeakyReadout,
     MaxReadout,
@@ -304,6 +305,7 @@ _MODULES: dict[type, Callable[..., Tensor]] = {
     nn.LayerNorm: _layer_norm,
     nn.RMSNorm: _rms_norm,
     nn.Identity: _same,
+    Dropout: _same,
     nn.Dropout: _same,
     nn.Dropout1d: _same,
     nn.Dropout2d: _same,
