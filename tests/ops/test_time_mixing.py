@@ -20,9 +20,9 @@ def test_equals_the_reference(steps: int, shape: tuple[int, ...], dtype: torch.d
     check(cases.time_mixing(steps, shape, dtype, Kind.ATAN))
 
 
-@pytest.mark.parametrize("order", [1, 4, 70, 1000])
+@pytest.mark.parametrize("order", [1, 4, 64, 65, 1000])
 @pytest.mark.parametrize(
-    ("steps", "inputs"), [(0, 0), (0, 3), (1, 1), (1, 4), (2, 2), (63, 63), (130, 133), (197, 197), (9, 5)]
+    ("steps", "inputs"), [(0, 0), (0, 3), (3, 0), (1, 1), (1, 4), (2, 2), (63, 63), (130, 133), (130, 141), (197, 197), (9, 5)]
 )
 def test_a_band_equals_the_reference(steps: int, inputs: int, order: int) -> None:
     check(cases.time_mixing(steps, (inputs, 3, 45), torch.float32, Kind.ATAN, order=order))
@@ -37,6 +37,24 @@ def test_a_band_is_the_matrix_with_zeros_elsewhere() -> None:
     assert torch.equal(ops.time_mixing(x, weight.where(banded != 0, torch.nan), bias, order=5), expected)
 
 
+@pytest.mark.parametrize("order", [1, 3, 8])
+def test_a_row_of_a_narrow_band_sees_nothing_else(order: int) -> None:
+    """Not even what is not a number."""
+    x, weight, bias = cases.time_mixing(70, (70, 35), torch.float32, Kind.IDENTITY).inputs.values()
+    clean = ops.time_mixing(x, weight, bias, order=order)
+    x[40] = torch.nan
+    spoilt = ops.time_mixing(x, weight, bias, order=order)
+    assert spoilt[40 : 40 + order].isnan().all()
+    assert torch.equal(spoilt[:40], clean[:40])
+    assert torch.equal(spoilt[40 + order :], clean[40 + order :])
+
+
+@pytest.mark.parametrize("dtype", REAL)
+@pytest.mark.parametrize("neurons", [1, 33, 1100])
+def test_a_narrow_band_in_every_type_and_width(dtype: torch.dtype, neurons: int) -> None:
+    check(cases.time_mixing(21, (21, neurons), dtype, Kind.INTEGER, order=5))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_firing(kind: Kind) -> None:
     check(cases.time_mixing(9, (9, 17), torch.float32, kind))
@@ -48,7 +66,7 @@ def test_takes_any_layout(layout: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
-@pytest.mark.parametrize("order", [None, 2])
+@pytest.mark.parametrize("order", [None, 2, 65])
 def test_gradients_are_those_of_finite_differences(backend: str, order: int | None) -> None:
     gradcheck(cases.time_mixing(4, (3, 2, 3), torch.float64, Kind.IDENTITY, order=order), backend)
 

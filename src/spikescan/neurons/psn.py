@@ -11,7 +11,7 @@ from spikescan.errors import InputError
 from spikescan.firing import Binary, Firing
 from spikescan.neurons.base import Cost, Neuron, at_rest, no_weight_decay
 from spikescan.neurons.padding import zero_padding
-from spikescan.neurons.time_matrix import advance, check_end, check_past, mix_onward
+from spikescan.neurons.time_matrix import advance, check_end, check_past, leading, mix_onward
 from spikescan.ops import IDENTITY, FiringSpec
 from spikescan.ops._checks import check_sequence
 
@@ -78,7 +78,7 @@ class PSN(Neuron):
                 f"SlidingPSN(order) and DSN(channels) take any length."
             )
         spec = fire_at_zero(self.firing)
-        spikes = ops.time_mixing(zero_padding(x, lengths), self.weight[:T, :T], self.bias[:T], firing=spec)
+        spikes = ops.time_mixing(zero_padding(x, lengths), *leading(self.weight, self.bias, T), firing=spec)
         return zero_padding(spikes, lengths), PSNState()
 
     def step(self, x_t: Tensor, state: PSNState | None = None) -> tuple[Tensor, PSNState]:
@@ -217,7 +217,8 @@ class MaskedPSN(Neuron):
             check_end(name, self.time_steps, x, None, lengths)
             masked = self._mask_weight() == 1.0
             weight = self.weight if masked else self.masked_weight()
-            return ops.time_mixing(x, weight[:T, :T], bias[:T], firing=firing, order=self.order if masked else None)
+            order = self.order if masked else None
+            return ops.time_mixing(x, *leading(weight, bias, T), firing=firing, order=order)
         check_past(name, x, position, window, self.order)
         if self._mask_weight() < 1.0:
             way = "Set mask_weight = 1.0 once training has annealed it" if self.anneal is None else "Call eval() first"

@@ -11,7 +11,7 @@ from spikescan.errors import InputError
 from spikescan.firing import Binary, Firing
 from spikescan.neurons.base import Cost, Neuron, State, at_rest, check_carried, check_state
 from spikescan.neurons.padding import at_last_valid, zero_padding
-from spikescan.neurons.time_matrix import advance, check_end, check_past, mix_onward
+from spikescan.neurons.time_matrix import advance, check_end, check_past, leading, mix_onward
 from spikescan.ops._checks import check_sequence, compute_dtype
 
 __all__ = ["IPSU", "PSU", "RPSU", "IPSUState", "PSUState", "RPSUState"]
@@ -127,7 +127,7 @@ class _MatrixUnit(_ParallelSpikingUnit):
         name, T = f"{type(self).__name__}({self.time_steps})", x.shape[0]
         if position is None or window is None:
             check_end(name, self.time_steps, x, None, lengths)
-            return ops.time_mixing(x, self.weight[:T, :T], self.bias[:T], order=self.time_steps)
+            return ops.time_mixing(x, *leading(self.weight, self.bias, T), order=self.time_steps)
         check_past(name, x, position, window, self.time_steps)
         check_end(name, self.time_steps, x, position, lengths)
         return mix_onward(x, position, window, self.weight, self.bias)

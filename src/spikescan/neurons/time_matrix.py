@@ -9,7 +9,12 @@ from spikescan.neurons.base import check_carried
 from spikescan.ops import IDENTITY, FiringSpec
 from spikescan.ops._checks import compute_dtype
 
-__all__ = ["advance", "check_end", "check_past", "mix_onward"]
+__all__ = ["advance", "check_end", "check_past", "leading", "mix_onward"]
+
+
+def leading(weight: Tensor, bias: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """The rows and columns of the first `steps`; themselves where that is all, as a slice's gradient is a copy each."""
+    return (weight, bias) if len(weight) == steps else (weight[:steps, :steps], bias[:steps])
 
 
 def mix_onward(

@@ -16,6 +16,7 @@ through `Vector`; Numba sees one call. The same functions as Numba overloads too
 from spikescan.ops._simd._functions import (
     LOG2_E,
     axpy,
+    axpys,
     choose,
     clamped,
     exp2_of,
@@ -58,6 +59,7 @@ __all__ = [
     "add_columns",
     "add_rows",
     "axpy",
+    "axpys",
     "choose",
     "clamped",
     "emit_store",

@@ -69,6 +69,13 @@ def axpy(factor, vectors, sums):
 
 
 @traced
+def axpys(factors, vectors, sums):
+    """The tuple of factors_i * vectors_i + sums_i."""
+    each = zip(factors, vectors, sums, strict=True)
+    return tuple(vector.llvm("fma", factor, total) for factor, vector, total in each)
+
+
+@traced
 def plus(vectors, others):
     """The tuple of vectors_i + others_i."""
     return tuple(one + other for one, other in zip(vectors, others, strict=True))

@@ -14,9 +14,6 @@ from spikescan.ops.time_mixing import reference
 
 __all__ = ["time_mixing"]
 
-# Rows of a banded matrix whose gradients are one matrix product: fewer would be too small for BLAS.
-_BLOCK = 64
-
 
 def time_mixing(
     x: Tensor, weight: Tensor, bias: Tensor, *, firing: FiringSpec = IDENTITY, order: int | None = None
@@ -119,28 +116,7 @@ def _kernel_backward(
     numbers: list[float],
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    # The gradients of a matrix product are two more; their bits need not be the same for every batch, so BLAS does them.
-    charge = load("fire", backend).backward(grad.to(weight.dtype), membranes, kind, numbers)
-    if order is None:
-        return (weight.t() @ charge).to(x.dtype), charge @ x.to(weight.dtype).t(), charge.sum(1)
-    of_x, of_weight = _banded_gradients(charge, x.to(weight.dtype), weight, order)
-    return of_x.to(x.dtype), of_weight, charge.sum(1)
-
-
-def _banded_gradients(charge: Tensor, x: Tensor, weight: Tensor, order: int) -> tuple[Tensor, Tensor]:
-    """Those of x and of the weight, block by block of rows along the band; outside of it that of the weight is zero."""
-    rows_out, rows_in = weight.shape
-    newest, size = rows_in - rows_out, max(order, _BLOCK)
-    of_x, of_weight = torch.zeros_like(x), torch.zeros_like(weight)
-    for low in range(0, rows_out, size):
-        high = min(low + size, rows_out)
-        first, last = max(low + newest - order + 1, 0), max(high + newest, 0)
-        diagonal = low + newest - first
-        block = weight[low:high, first:last].tril(diagonal).triu(diagonal - order + 1)
-        of_x[first:last] += block.t() @ charge[low:high]
-        products = charge[low:high] @ x[first:last].t()
-        of_weight[low:high, first:last] = products.tril(diagonal).triu(diagonal - order + 1)
-    return of_x, of_weight
+    return load("time_mixing", backend).backward(grad, x, weight, membranes, order, kind, numbers)  # type: ignore[no-any-return]
 
 
 def _save(ctx: Any, inputs: Any, output: Any) -> None:

@@ -12,13 +12,19 @@ from spikescan.ops._arrays import empty, in_compute_dtype, number_like
 from spikescan.ops._compile import inline, kernel
 from spikescan.ops._simd import BYTES, fma, full, load, part, row, static, store, whole
 from spikescan.ops._threads import parts, spread
+from spikescan.ops.fire import cpu as firing
 from spikescan.ops.fire.cpu import spikes as fire
+from spikescan.ops.time_mixing import _band, _products
+
+__all__ = ["backward", "forward"]
 
 # Rows of the matrix that share the reading of an input: their sums stay in registers.
 ROWS = 6
 # Vectors of a panel, and steps of a chunk: the chunk of a vector fits the first cache, that of a panel the second.
 PANEL = 4
 CHUNK = 192
+# Inputs that a row of a band takes, up to which it is walked like a filter; a wider one is a matrix that is partly left out.
+NARROW = 64
 
 
 @inline
@@ -123,6 +129,8 @@ def forward(
     x: Tensor, weight: Tensor, bias: Tensor, order: int | None, kind: int, numbers: list[float], keep: bool
 ) -> tuple[Tensor, Tensor]:
     """The output ``[T_out, N]`` and, if `keep`, what was fired."""
+    if order is not None and order <= NARROW:
+        return _band.forward(x, weight, bias, order, kind, numbers, keep)
     (rows_out, rows_in), neurons = weight.shape, x.shape[1]
     inputs = in_compute_dtype(x)
     out = empty((rows_out, neurons), x)
@@ -140,3 +148,12 @@ def forward(
     grain = BYTES // out.itemsize
     spread(run, neurons, grain, parts(neurons, rows_out * taps, grain))
     return out.to(x.dtype), membranes
+
+
+def backward(
+    grad: Tensor, x: Tensor, weight: Tensor, membranes: Tensor, order: int | None, kind: int, numbers: list[float]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of x, weight and bias."""
+    if order is not None and order <= NARROW:
+        return _band.backward(grad, x, weight, membranes, order, kind, numbers)
+    return _products.backward(firing.backward(grad.to(weight.dtype), membranes, kind, numbers), x, weight, order)

@@ -5,8 +5,10 @@ import triton.language as tl
 from torch import Tensor
 
 from spikescan.ops._triton import Launch, fire
+from spikescan.ops.fire import gpu as firing
+from spikescan.ops.time_mixing import _products
 
-__all__ = ["forward"]
+__all__ = ["backward", "forward"]
 
 INNER = 16  # the same for every shape: it fixes the order in which a neuron's products are added
 
@@ -85,3 +87,10 @@ def forward(
     grid = (triton.cdiv(N, columns), triton.cdiv(steps, rows))
     Launch(_forward, grid, rows * columns // 512, arguments).run()  # 16 sums a thread
     return spikes, membranes
+
+
+def backward(
+    grad: Tensor, x: Tensor, weight: Tensor, membranes: Tensor, order: int | None, kind: int, numbers: list[float]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of x, weight and bias."""
+    return _products.backward(firing.backward(grad.to(weight.dtype), membranes, kind, numbers), x, weight, order)
