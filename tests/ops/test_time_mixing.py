@@ -20,9 +20,10 @@ def test_equals_the_reference(steps: int, shape: tuple[int, ...], dtype: torch.d
     check(cases.time_mixing(steps, shape, dtype, Kind.ATAN))
 
 
-@pytest.mark.parametrize("order", [1, 4, 64, 65, 1000])
+@pytest.mark.parametrize("order", [1, 4, 128, 129, 1000])
 @pytest.mark.parametrize(
-    ("steps", "inputs"), [(0, 0), (0, 3), (3, 0), (1, 1), (1, 4), (2, 2), (63, 63), (130, 133), (130, 141), (197, 197), (9, 5)]
+    ("steps", "inputs"),
+    [(0, 0), (0, 3), (3, 0), (1, 1), (1, 4), (2, 2), (63, 63), (130, 133), (130, 141), (197, 197), (9, 5)],
 )
 def test_a_band_equals_the_reference(steps: int, inputs: int, order: int) -> None:
     check(cases.time_mixing(steps, (inputs, 3, 45), torch.float32, Kind.ATAN, order=order))
@@ -66,7 +67,7 @@ def test_takes_any_layout(layout: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["reference", "cpu"])
-@pytest.mark.parametrize("order", [None, 2, 65])
+@pytest.mark.parametrize("order", [None, 2, 129])
 def test_gradients_are_those_of_finite_differences(backend: str, order: int | None) -> None:
     gradcheck(cases.time_mixing(4, (3, 2, 3), torch.float64, Kind.IDENTITY, order=order), backend)
 

@@ -24,7 +24,7 @@ ROWS = 6
 PANEL = 4
 CHUNK = 192
 # Inputs that a row of a band takes, up to which it is walked like a filter; a wider one is a matrix that is partly left out.
-NARROW = 64
+NARROW = 128
 
 
 @inline
