@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from spikescan.data import Batch, ecg_qtdb, fsdd
-from spikescan.data.ecg_qtdb import _Rate
+from spikescan.data.ecg_qtdb import _Heart
 from spikescan.data.fsdd import _Playback
 from spikescan.errors import DataError
 
@@ -62,7 +62,7 @@ def test_a_heart_beats_at_another_rate_with_its_waves():
     inputs[5::20] = 1.0
     # The class changes with each event.
     targets = ((torch.arange(steps) - 5).div(20, rounding_mode="floor") % 6).expand(n, steps).contiguous()
-    changed = _Rate(0.25)(Batch(inputs, targets))
+    changed = _Heart(rate=0.25)(Batch(inputs, targets))
     gaps = []
     for sample in range(n):
         events = changed.inputs[:, sample, 0].nonzero().squeeze(1)
@@ -76,6 +76,30 @@ def test_a_heart_beats_at_another_rate_with_its_waves():
         assert abs(seen - min(steps, steps * float(gap) / 20)) < 4
     assert 0.79 < min(gaps) < 0.85
     assert 1.19 < max(gaps) < 1.26
+
+
+def test_events_are_left_out_and_leads_exchanged(tmp_path):
+    torch.manual_seed(0)
+    steps, n = 500, 300
+    inputs = torch.stack([torch.full((steps, n), float(lead)) for lead in (1, 2, 3, 4)], dim=2)
+    batch = Batch(inputs, torch.zeros(n, steps, dtype=torch.int64))
+    swapped = _Heart(swap=True)(batch)
+    orders = swapped.inputs[0].tolist()
+    assert swapped.inputs.eq(swapped.inputs[:1]).all()
+    assert all(order in ([1.0, 2.0, 3.0, 4.0], [3.0, 4.0, 1.0, 2.0]) for order in orders)
+    assert 110 < orders.count([3.0, 4.0, 1.0, 2.0]) < 190
+    kept = _Heart(drop=0.2)(batch).inputs
+    assert ((kept == 0.0) | (kept == inputs)).all()
+    shares = (kept == 0.0).float().mean((0, 2))
+    assert shares.min() < 0.02
+    assert 0.17 < shares.max() < 0.24
+    assert float(shares.mean()) == pytest.approx(0.1, abs=0.01)
+    write_ecg(tmp_path)
+    data = ecg_qtdb(path=str(tmp_path), swap=True, drop=0.2, rate=0.1)
+    assert data.train.augment == _Heart(rate=0.1, drop=0.2, swap=True)
+    assert data.validation.augment is data.test.augment is ecg_qtdb(path=str(tmp_path)).train.augment is None
+    with pytest.raises(DataError, match="drop is 1, expected 0 to below 1"):
+        ecg_qtdb(path=str(tmp_path), drop=1)
 
 
 def test_a_damaged_mat_file_is_refused(tmp_path):
@@ -233,7 +257,7 @@ def test_a_recording_played_faster_is_shorter_and_higher(digits):
     lengths = torch.full((n,), 150)
     tone[150 * frame :] = 0.0
     batch = Batch(tone.view(steps, 1, frame).repeat(1, n, 1), torch.arange(n), lengths)
-    played = _Playback(0.25, 0.0)(batch)
+    played = _Playback(speed=0.25)(batch)
     assert played.inputs.shape == batch.inputs.shape
     assert torch.equal(played.targets, batch.targets)
     audio = played.inputs.transpose(0, 1).flatten(1)
@@ -252,10 +276,44 @@ def test_a_recording_played_faster_is_shorter_and_higher(digits):
         fsdd(path=str(digits), speed=-1.0)
 
 
+def test_a_recording_made_brighter_is_a_filter_of_two_taps(digits):
+    torch.manual_seed(0)
+    n = 300
+    batch = Batch(torch.randn(30, n, 4), torch.arange(n), torch.full((n,), 25))
+    heard, audio = (each.transpose(0, 1).flatten(1) for each in (_Playback(tilt=0.5)(batch).inputs, batch.inputs))
+    assert torch.equal(heard[:, 0], audio[:, 0])
+    a = (heard - audio)[:, 1:] / audio[:, :-1]
+    assert float((a - a[:, :1]).abs().median()) < 1e-4
+    assert -0.5 <= a[:, 0].min() < -0.48
+    assert 0.48 < a[:, 0].max() <= 0.5
+    with pytest.raises(DataError, match=r"tilt is 1\.0, expected 0 to below 1"):
+        fsdd(path=str(digits), tilt=1.0)
+
+
+def test_noise_follows_the_level_of_a_recording(digits):
+    torch.manual_seed(0)
+    n, steps = 400, 200
+    level = torch.linspace(0.01, 1.0, n).view(1, n, 1)
+    lengths = torch.randint(50, steps + 1, (n,))
+    inputs = torch.randn(steps, n, 4) * level * (torch.arange(steps).view(-1, 1) < lengths).unsqueeze(2)
+    batch = Batch(inputs, torch.arange(n), lengths)
+    noise = _Playback(noise=0.1)(batch).inputs - inputs
+    shares = noise.square().mean((0, 2)).sqrt() / level.flatten()
+    assert 0.0009 < shares.min() < 0.0012
+    assert 0.09 < shares.max() < 0.11
+    assert float(shares.log10().mean()) == pytest.approx(-2.0, abs=0.1)
+    with pytest.raises(DataError, match="noise is nan, expected 0 or more"):
+        fsdd(path=str(digits), noise=float("nan"))
+    data = fsdd(path=str(digits), frame=4, noise=0.1, tilt=0.5, validation=1)
+    assert data.train.augment == _Playback(tilt=0.5, noise=0.1)
+    assert data.validation.augment is data.test.augment is None
+    assert fsdd(path=str(digits), frame=4, validation=1).train.augment is None
+
+
 def test_a_recording_played_louder_is_otherwise_the_same(digits):
     torch.manual_seed(0)
     batch = Batch(torch.randn(30, 200, 4), torch.arange(200), torch.full((200,), 25))
-    played = _Playback(0.0, 20.0)(batch)
+    played = _Playback(gain=20.0)(batch)
     factors = played.inputs / batch.inputs
     torch.testing.assert_close(factors, factors[:1, :, :1].expand_as(factors), rtol=1e-5, atol=0.0)
     decibels = 20.0 * factors[0, :, 0].log10()

@@ -1,7 +1,7 @@
 """The waves of an electrocardiogram, named step by step."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +20,28 @@ _EXPECTED = f"The folder holds QTDB_train.mat and QTDB_test.mat, or {_ARCHIVE}."
 
 
 @dataclass(frozen=True)
-class _Rate:
-    """Makes hearts beat at 1 / (1 + most) to 1 + most times their rate, log-uniform; events move, none is lost."""
+class _Heart:
+    """Changes recordings at random as `ecg_qtdb` says; each change is drawn for each recording by itself."""
 
-    most: float
+    rate: float = 0.0
+    drop: float = 0.0
+    swap: bool = False
 
     def __call__(self, batch: Batch) -> Batch:
+        if self.rate:
+            batch = self._faster_or_slower(batch)
+        if self.drop:
+            dropped = self.drop * torch.rand(batch.inputs.shape[1], 1)
+            batch = replace(batch, inputs=batch.inputs * (torch.rand_like(batch.inputs) >= dropped))
+        if self.swap:
+            swapped = torch.rand(batch.inputs.shape[1], 1) < 0.5
+            batch = replace(batch, inputs=torch.where(swapped, batch.inputs.roll(2, dims=2), batch.inputs))
+        return batch
+
+    def _faster_or_slower(self, batch: Batch) -> Batch:
+        """Log-uniform; events move, none is lost."""
         steps, n, channels = batch.inputs.shape
-        factor = torch.exp((2.0 * torch.rand(n) - 1.0) * math.log1p(self.most))
+        factor = torch.exp((2.0 * torch.rand(n) - 1.0) * math.log1p(self.rate))
         time = torch.arange(steps).unsqueeze(1)
         # Each event to the step where it now lies, in one more row what lies beyond the end.
         place = (time / factor).round().long().clamp(max=steps).unsqueeze(2).expand(steps, n, channels)
@@ -46,6 +60,8 @@ def ecg_qtdb(
     stretches: int = 1,
     unlabelled: bool = False,
     rate: float = 0.0,
+    drop: float = 0.0,
+    swap: bool = False,
 ) -> Dataset:
     """Heart beats of the QT Database as events, and at each of 1,301 steps which of six waves it is (Yin et al., 2021).
 
@@ -60,6 +76,9 @@ def ecg_qtdb(
         stretches: into how many stretches, equally far apart, they are cut: more patients, of whom some are then in both parts.
         rate: makes the heart of each training sequence beat faster or slower at random, anew in each epoch, by a factor of
             up to 1 + rate: events and waves move in time.
+        drop: leaves out events of each training recording, anew in each epoch: a share at random of up to this.
+        swap: exchanges the two leads of each training recording at random, anew in each epoch: which leads they are differs
+            from patient to patient.
         unlabelled: also scores the steps that nobody named, as class 0. The published figures do.
 
     Raises:
@@ -67,6 +86,9 @@ def ecg_qtdb(
     """
     if not 0.0 <= rate < math.inf:
         raise DataError(f"rate is {rate}, expected 0 or more, such as 0.2.")
+    if not 0.0 <= drop < 1.0:
+        raise DataError(f"drop is {drop}, expected 0 to below 1, such as 0.2.")
+    changes = _Heart(rate, drop, swap)
     place = locate("ECG (QTDB)", ("ecg_qtdb",), path, _EXPECTED)
     (inputs, targets), test = (_read(place, part, unlabelled) for part in ("train", "test"))
     count = len(inputs) // 10 if validation is None else validation
@@ -80,7 +102,7 @@ def ecg_qtdb(
     return Dataset(
         name="ECG (QTDB)",
         classes=6,
-        train=Split(inputs[~held], targets[~held], encode=AsFloat(), augment=_Rate(rate) if rate else None),
+        train=Split(inputs[~held], targets[~held], encode=AsFloat(), augment=None if changes == _Heart() else changes),
         validation=Split(inputs[held], targets[held], encode=AsFloat()),
         test=Split(*test, encode=AsFloat()),
         source=Crossings(("lead 1", "lead 2")),

@@ -28,24 +28,45 @@ _EXPECTED = (
 
 @dataclass(frozen=True)
 class _Playback:
-    """Plays recordings at a speed of 1 / (1 + speed) to 1 + speed, log-uniform, and up to `gain` decibels louder or quieter."""
+    """Changes recordings at random as `fsdd` says; each change is drawn for each recording by itself."""
 
-    speed: float
-    gain: float
+    speed: float = 0.0
+    tilt: float = 0.0
+    noise: float = 0.0
+    gain: float = 0.0
 
     def __call__(self, batch: Batch) -> Batch:
         if self.speed:
             batch = self._faster_or_slower(batch)
+        if self.tilt:
+            batch = self._brighter_or_darker(batch)
+        if self.noise:
+            batch = self._noisier(batch)
         if self.gain:
-            decibels = self.gain * (2.0 * torch.rand(batch.inputs.shape[1], 1) - 1.0)
+            decibels = self.gain * _between_minus_one_and_one(batch)
             batch = replace(batch, inputs=batch.inputs * 10.0 ** (decibels / 20.0))
         return batch
 
+    def _brighter_or_darker(self, batch: Batch) -> Batch:
+        """x_t + a x_{t-1}, with a up to `tilt` on either side of 0."""
+        steps, n, frame = batch.inputs.shape
+        audio = batch.inputs.transpose(0, 1).flatten(1)
+        filtered = audio + self.tilt * _between_minus_one_and_one(batch) * nn.functional.pad(audio, (1, -1))
+        return replace(batch, inputs=filtered.view(n, steps, frame).transpose(0, 1).contiguous())
+
+    def _noisier(self, batch: Batch) -> Batch:
+        """White noise of up to `noise` times the root mean square of the recording, and of 40 decibels less at least."""
+        frame = batch.inputs.shape[2]
+        assert batch.lengths is not None
+        level = (batch.inputs.square().sum((0, 2)) / (batch.lengths * frame).clamp(min=1)).sqrt().unsqueeze(1)
+        share = self.noise * 10.0 ** (_between_minus_one_and_one(batch) - 1.0)
+        return replace(batch, inputs=batch.inputs + share * level * torch.randn_like(batch.inputs))
+
     def _faster_or_slower(self, batch: Batch) -> Batch:
-        """Linear between samples."""
+        """Linear between samples; the speed is log-uniform."""
         steps, n, frame = batch.inputs.shape
         assert batch.lengths is not None
-        factor = torch.exp((2.0 * torch.rand(n, 1) - 1.0) * math.log1p(self.speed))
+        factor = torch.exp(_between_minus_one_and_one(batch) * math.log1p(self.speed))
         place = factor * torch.arange(steps * frame)
         before = place.long()
         # Silence follows the last sample.
@@ -54,6 +75,11 @@ class _Playback:
         played = torch.lerp(first, second, place - before).view(n, steps, frame).transpose(0, 1).contiguous()
         lengths = (batch.lengths / factor.squeeze(1)).ceil().long().clamp(max=steps)
         return Batch(played, batch.targets, lengths)
+
+
+def _between_minus_one_and_one(batch: Batch) -> torch.Tensor:
+    """Uniform, ``[n, 1]``."""
+    return 2.0 * torch.rand(batch.inputs.shape[1], 1) - 1.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +99,8 @@ def fsdd(
     speaker: str | None = None,
     speed: float = 0.0,
     gain: float = 0.0,
+    tilt: float = 0.0,
+    noise: float = 0.0,
     validation: int = 5,
 ) -> Dataset:
     """Free Spoken Digit Dataset, 3,000 recordings of ten digits by six speakers at 8 kHz (Jackson et al., 2018).
@@ -91,6 +119,10 @@ def fsdd(
             pitch and duration change. What then lies beyond the longest of its batch is left out.
         gain: plays each training recording at random louder or quieter, anew in each epoch, by up to so many decibels. The
             speakers' recordings differ by 22.
+        tilt: makes each training recording at random brighter or darker, anew in each epoch: x_t + a x_{t-1}, with a up to this
+            on either side of 0. Below 1.
+        noise: adds white noise to each training recording, anew in each epoch, at random of up to this share of the recording's
+            root mean square, and of a hundredth of that at least. Of the speakers' own recordings some have 0.1, others 0.004.
         validation: how many recordings of each digit and speaker, the first of those for training, are held out for
             validation.
 
@@ -103,6 +135,11 @@ def fsdd(
         raise DataError(f"speed is {speed}, expected 0 or more, such as 0.2.")
     if not 0.0 <= gain < math.inf:
         raise DataError(f"gain is {gain}, expected 0 or more decibels, such as 20.")
+    if not 0.0 <= tilt < 1.0:
+        raise DataError(f"tilt is {tilt}, expected 0 to below 1, such as 0.5.")
+    if not 0.0 <= noise < math.inf:
+        raise DataError(f"noise is {noise}, expected 0 or more times the recording's level, such as 0.1.")
+    changes = _Playback(speed, tilt, noise, gain)
     place = locate("FSDD", ("free-spoken-digit-dataset", "fsdd"), path, _EXPECTED)
     clips = _read(place)
     speakers = sorted({clip.speaker for clip in clips})
@@ -125,7 +162,7 @@ def fsdd(
     return Dataset(
         name="FSDD" if speaker is None else f"FSDD (without {speaker})",
         classes=10,
-        train=replace(_split(train, frame, limit), augment=_Playback(speed, gain) if speed or gain else None),
+        train=replace(_split(train, frame, limit), augment=None if changes == _Playback() else changes),
         validation=_split(held, frame, limit),
         test=_split(test, frame, limit),
         source=Audio(_RATE),
