@@ -360,6 +360,23 @@ def test_inference_mode_may_begin_and_end(x):
     torch.testing.assert_close(torch.stack(y), module(x[:3])[0])
 
 
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: x.repeat_interleave(2, dim=-1)[..., ::2],
+        lambda x: x.flip(-1).flip(-1).t().contiguous().t(),
+        lambda x: torch.complex(torch.zeros_like(x), -x).conj().imag,
+        lambda x: x.clone().requires_grad_(),
+    ],
+    ids=["strided", "transposed", "negated lazily", "requires grad"],
+)
+def test_input_of_any_layout(x, view):
+    plain, viewed = stream(a_model(), batch=3), stream(a_model(), batch=3)
+    for x_t in x:
+        assert torch.equal(viewed.push(view(x_t)), plain.push(x_t))
+    assert viewed.not_compiled is None
+
+
 def test_an_output_stays_as_it_was(x):
     live = stream(built("DSN"), batch=3)
     y = live.push(x[0])

@@ -19,9 +19,23 @@ def numbers(request):
     return lambda *shape: torch.randn(*shape, generator=generator, dtype=request.param)
 
 
-def run(recorder: StepRecorder) -> None:
+def run(recorder: StepRecorder, times: int = 1) -> None:
     """As a stream does: long after whatever made the recording has let go of its tensors."""
-    recorder.link()()
+    nothing = torch.zeros(1)
+    step = recorder.link(nothing, nothing.clone())
+    for _ in range(times):
+        step(nothing.clone(), nothing.clone())
+
+
+def test_a_run_reads_one_tensor_and_writes_another(numbers):
+    x, other = numbers(2, 5), numbers(2, 5)
+    recorder = StepRecorder()
+    step = recorder.link(x, recorder.add(x, other))
+    for _ in range(3):
+        given, out = numbers(2, 5), torch.full_like(x, torch.nan)
+        step(given, out)
+        assert torch.equal(out, given + other)
+        assert torch.equal(x, given)
 
 
 @pytest.mark.parametrize("sizes", [(1, 1), (1, 37), (70, 3), (128, 128)])
@@ -76,9 +90,7 @@ def test_rate_carries_its_sum(numbers, shape):
     expected = (total + x + x) / (steps + 2).view(-1, *[1] * (len(shape) - 1))
     recorder = StepRecorder()
     y = recorder.rate(x, total, steps)
-    step = recorder.link()
-    step()
-    step()
+    run(recorder, times=2)
     torch.testing.assert_close(y, expected)
     assert torch.equal(steps, torch.arange(shape[0]) + 2)
 
@@ -110,9 +122,9 @@ def test_neurons_have_the_bits_of_their_step(numbers, shape):
         x, weight, bias, tau=0.5, firing=FIRING, membrane=(in_place := membrane.clone()), window=_time_first(window)
     )
     of_conv = recorder.causal_conv(x, weight, bias, firing=FIRING, window=_time_first(own))
-    step = recorder.link()
+    step, nothing = recorder.link(x, x.clone()), torch.empty_like(x)
     for _ in range(4):
-        step()
+        step(x.clone(), nothing)
         spikes, (states,) = ops.sweep_step(cell, x, (0.5, bias), firing=FIRING, state=(states,))
         assert torch.equal(of_sweep, spikes)
         assert torch.equal(states_in_place[0], states)

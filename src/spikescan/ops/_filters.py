@@ -10,6 +10,7 @@ from spikescan.ops._simd import (
     BYTES,
     add_rows,
     axpy,
+    fma,
     full,
     load,
     load_at,
@@ -34,6 +35,8 @@ __all__ = [
     "spread_back",
     "sum_of_taps",
     "table_of",
+    "tabulate_taps",
+    "tapped",
     "total",
     "window_back",
     "write",
@@ -51,8 +54,21 @@ def rows_of(k: int) -> int:
 def table_of(weight_at, bias_at, k, rows, channels, space, columns, scale, like):
     """For each vector of columns the bias and then the taps, times `scale`, side by side; `release` it."""
     weight, bias = row(weight_at, channels * k, like), row(bias_at, channels, like)
-    step = BYTES // weight.itemsize
-    table, factor = scratch(columns * rows, weight), weight.dtype.type(scale)
+    table = scratch(columns * rows, weight)
+    _fill(table, weight, bias, k, rows, channels, space, columns, scale)
+    return table
+
+
+@kernel
+def tabulate_taps(weight_at, bias_at, table_at, like, k, rows, channels, space, columns, scale):
+    """Write the table of `table_of` to memory that stays."""
+    weight, bias = row(weight_at, channels * k, like), row(bias_at, channels, like)
+    _fill(row(table_at, columns * rows, like), weight, bias, k, rows, channels, space, columns, scale)
+
+
+@inline
+def _fill(table, weight, bias, k, rows, channels, space, columns, scale):
+    step, factor = BYTES // weight.itemsize, weight.dtype.type(scale)
     channel, used = 0, 0
     for column in range(columns):
         at = column // step * rows * step + column % step
@@ -62,7 +78,21 @@ def table_of(weight_at, bias_at, k, rows, channels, space, columns, scale, like)
         used += 1
         if used == space:
             channel, used = (channel + 1) % channels, 0
-    return table
+
+
+@inline
+def tapped(table, base, start, x, window, following, n, neurons, k, group):
+    """Start + sum_i tap_i * input of one step, oldest first, and the step's input, which goes to the end of the window."""
+    step = BYTES // x.itemsize
+    for j in range(k - 1):
+        past = load(window, j * neurons + n, group)
+        start = fma(load(table, base + (1 + j) * step, whole(x)), past, start)
+        if j > 0:
+            store(following, (j - 1) * neurons + n, past, group)
+    newest = load(x, n, group)
+    if k > 1:
+        store(following, (k - 2) * neurons + n, newest, group)
+    return fma(load(table, base + k * step, whole(x)), newest, start), newest
 
 
 @kernel

@@ -63,14 +63,15 @@ class CompiledStep:
         """What the neurons fired in the last step, by module name; the second use of a neuron is ``name (2)``."""
         self._at_rest = map_state(torch.clone, self.state)
         self._first = self._y[0]
-        self._run = recorded.steps.link()
+        self._run = recorded.steps.link(self._x, self._y)
 
     def __call__(self, x_t: Tensor) -> Tensor:
         """The output of this step; the state moves on. One stream may come and go without its batch axis."""
-        batched = x_t.ndim == self._x.ndim
-        self._x.copy_(x_t.detach() if x_t.requires_grad else x_t)
-        self._run()
-        return (self._y if batched else self._first).clone()
+        y_t = torch.empty_like(self._y if x_t.dim() == self._x.dim() else self._first)
+        if not x_t.is_contiguous() or x_t.is_neg():
+            x_t = x_t.detach().resolve_neg().contiguous()
+        self._run(x_t, y_t)
+        return y_t
 
     def is_current(self, x_t: Tensor) -> bool:
         """Whether x_t is on the CPU as the input was, and the weights are as they were."""

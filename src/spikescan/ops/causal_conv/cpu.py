@@ -6,7 +6,7 @@ A filter with dilation d is d filters without, each on every d-th step: a sequen
 import functools
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +22,8 @@ from spikescan.ops._filters import (
     spread_back,
     sum_of_taps,
     table_of,
+    tabulate_taps,
+    tapped,
     total,
     window_back,
     write,
@@ -30,7 +32,6 @@ from spikescan.ops._simd import (
     BYTES,
     full,
     load,
-    move,
     part,
     prefetch,
     put,
@@ -224,19 +225,6 @@ def forward(
     return out.to(x.dtype)
 
 
-@kernel
-def shift(x_at, window_at, next_at, like, neurons, rows):
-    """The window after one more step: the oldest row goes, the step's inputs come."""
-    x, window, following = (
-        row(x_at, neurons, like),
-        row(window_at, rows * neurons, like),
-        row(next_at, rows * neurons, like),
-    )
-    kept = (rows - 1) * neurons
-    move(window, neurons, following, 0, kept)
-    move(x, 0, following, kept, neurons)
-
-
 def step(
     x_t: Tensor, weight: Tensor, bias: Tensor, window: Tensor, kind: int, numbers: list[float]
 ) -> tuple[Tensor, Tensor]:
@@ -245,40 +233,65 @@ def step(
     x_t ``[B, C, *]`` contiguous, window ``[B, k - 1, C, *]`` stored time first.
     """
     y, following = torch.empty_like(x_t), torch.empty_like(window)
-    for each, arguments in calls_of_step(x_t, weight, bias, window, (y, following), kind, numbers):
-        each(*arguments)
+    table = table_of_step(weight, bias, x_t)
+    each, arguments = call_of_step(x_t, table, weight.shape, window, (y, following), kind, numbers)
+    each(*arguments)
     return y, following
 
 
-def calls_of_step(
+@kernel
+def _step(x_at, table_at, window_at, y_at, following_at, like, neurons, width, columns, k, rows, kind, level):
+    x, y, table = row(x_at, neurons, like), row(y_at, neurons, like), row(table_at, columns * rows, like)
+    window, following = row(window_at, (k - 1) * neurons, like), row(following_at, (k - 1) * neurons, like)
+    step = BYTES // x.itemsize
+    for n in range(0, neurons, step):
+        base = n // width * step % columns * rows
+        if neurons - n >= step:
+            _advance(x, table, window, y, following, n, base, neurons, k, kind, level, whole(x))
+        else:
+            _advance(x, table, window, y, following, n, base, neurons, k, kind, level, part(x, neurons - n))
+
+
+@inline
+def _advance(x, table, window, y, following, n, base, neurons, k, kind, level, group):
+    charge, _ = tapped(table, base, full(0.0, whole(x)), x, window, following, n, neurons, k, group)
+    store(y, n, fire(charge + load(table, base, whole(x)), kind, level), group)
+
+
+def table_of_step(weight: Tensor, bias: Tensor, x_t: Tensor) -> Tensor:
+    """The taps as `call_of_step` takes them."""
+    k, like = weight.shape[1], number_like(weight)
+    layout = _layout_of_step(x_t.shape, weight.shape, like.itemsize)
+    table = weight.new_empty(layout.columns * rows_of(k))
+    tabulate_taps(
+        weight.data_ptr(), bias.data_ptr(), table.data_ptr(), like, k, rows_of(k), layout.channels, layout.space,
+        layout.columns, 1.0,
+    )  # fmt: skip
+    return table
+
+
+def call_of_step(
     x_t: Tensor,
-    weight: Tensor,
-    bias: Tensor,
+    table: Tensor,
+    of_weight: torch.Size,
     window: Tensor,
     after: tuple[Tensor, Tensor],
     kind: int,
     numbers: list[float],
-) -> list[Call]:
-    """The kernels of `step` that write output and window `after` it; the window may be written in place."""
-    y, following = after
-    here, past = x_t.data_ptr(), window.data_ptr()
-    neurons, rows, like, constants = _constants_of_step(x_t.shape, weight.shape, x_t.dtype, kind)
-    addresses = (here, weight.data_ptr(), bias.data_ptr(), past, y.data_ptr())
-    convolve = (_forward, (*addresses, like, 0, neurons, *constants, numbers[0], False))
-    if not rows:
-        return [convolve]
-    return [convolve, (shift, (here, past, following.data_ptr(), like, neurons, rows))]
+) -> Call:
+    """The kernel of `step` that writes output and window `after` it, for a weight of this shape; the window may be in place."""
+    like, k = number_like(table), of_weight[1]
+    layout = _layout_of_step(x_t.shape, of_weight, like.itemsize)
+    addresses = (each.data_ptr() for each in (x_t, table, window, *after))
+    return _step, (
+        *addresses, like, layout.neurons, layout.width, layout.columns, k, rows_of(k), static(kind), numbers[0]
+    )  # fmt: skip
 
 
 @functools.lru_cache(maxsize=256)
-def _constants_of_step(shape: torch.Size, of_weight: torch.Size, dtype: torch.dtype, kind: int) -> tuple[Any, ...]:
-    """What calls of `step` have in common: neurons, rows of the window, the type, and arguments of `_forward`."""
-    rows, k = of_weight
-    like = number_like(torch.empty(0, dtype=dtype))
-    neurons = math.prod(shape)
-    layout = Columns.of((neurons, 1, 1) if rows == 1 else (shape[0], shape[1], math.prod(shape[2:])), like.itemsize)
-    one_step, block, tile = 1, 1024, 1
-    return neurons, k - 1, like, (one_step, k - 1, *layout, block, tile, k, rows_of(k), static(kind))
+def _layout_of_step(shape: torch.Size, of_weight: torch.Size, itemsize: int) -> Columns:
+    shared = of_weight[0] == 1
+    return Columns.of((shape.numel(), 1, 1) if shared else (shape[0], shape[1], math.prod(shape[2:])), itemsize)
 
 
 def backward(

@@ -10,7 +10,6 @@ The table of taps and biases is multiplied by -log2(e): the gate then needs 2^a'
 
 import functools
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +25,8 @@ from spikescan.ops._filters import (
     spread_back,
     sum_of_taps,
     table_of,
+    tabulate_taps,
+    tapped,
     total,
     window_back,
     write,
@@ -59,7 +60,6 @@ from spikescan.ops._simd import (
 )
 from spikescan.ops._threads import parts, spread
 from spikescan.ops._tiling import is_past_cache, tiling
-from spikescan.ops.causal_conv.cpu import shift
 from spikescan.ops.fire.cpu import spikes as fire
 from spikescan.ops.fire.cpu import through
 from spikescan.ops.stepping.link import Call
@@ -354,63 +354,87 @@ def step(
     x_t and membrane ``[B, C, *]`` contiguous, window ``[B, k - 1, C, *]`` stored time first.
     """
     spikes, after, following = torch.empty_like(x_t), torch.empty_like(membrane), torch.empty_like(window)
-    calls = calls_of_step(x_t, weight, bias, (membrane, window), (spikes, after, following), exponent, kind, numbers)
-    for each, arguments in calls:
-        each(*arguments)
+    table = table_of_step(weight, bias, x_t)
+    each, arguments = call_of_step(
+        x_t, table, weight.shape[1], (membrane, window), (spikes, after, following), exponent, kind, numbers
+    )
+    each(*arguments)
     return spikes, after, following
 
 
-def calls_of_step(
+@kernel
+def _step(
+    x_at, table_at, membrane_at, window_at, spikes_at, final_at, following_at, like, neurons, width, columns, k, rows, exponent,
+    squarings, kind, level,
+):  # fmt: skip
+    x, spikes = row(x_at, neurons, like), row(spikes_at, neurons, like)
+    table, membrane, final = (
+        row(table_at, columns * rows, like),
+        row(membrane_at, neurons, like),
+        row(final_at, neurons, like),
+    )
+    window, following = row(window_at, (k - 1) * neurons, like), row(following_at, (k - 1) * neurons, like)
+    step = BYTES // x.itemsize
+    for n in range(0, neurons, step):
+        base = n // width * step % columns * rows
+        if neurons - n >= step:
+            _advance(
+                x, table, membrane, window, spikes, final, following, n, base, neurons, k, exponent, squarings, kind, level,
+                whole(x),
+            )  # fmt: skip
+        else:
+            _advance(
+                x, table, membrane, window, spikes, final, following, n, base, neurons, k, exponent, squarings, kind, level,
+                part(x, neurons - n),
+            )  # fmt: skip
+
+
+@inline
+def _advance(
+    x, table, membrane, window, spikes, final, following, n, base, neurons, k, exponent, squarings, kind, level, group
+):  # fmt: skip
+    gate, newest = tapped(table, base, load(table, base, whole(x)), x, window, following, n, neurons, k, group)
+    decay, leak, _ = dynamic_gate(gate, exponent, squarings)
+    h = fma(decay, load(membrane, n, group), leak * newest)
+    store(spikes, n, fire(h, kind, level), group)
+    store(final, n, h, group)
+
+
+def table_of_step(weight: Tensor, bias: Tensor, x_t: Tensor) -> Tensor:
+    """The taps as `call_of_step` takes them."""
+    k, like = weight.shape[1], number_like(weight)
+    layout = _layout_of_step(x_t.shape, like.itemsize)
+    table = weight.new_empty(layout.columns * rows_of(k))
+    tabulate_taps(
+        weight.data_ptr(), bias.data_ptr(), table.data_ptr(), like, k, rows_of(k), layout.channels, layout.space,
+        layout.columns, -LOG2_E,
+    )  # fmt: skip
+    return table
+
+
+def call_of_step(
     x_t: Tensor,
-    weight: Tensor,
-    bias: Tensor,
+    table: Tensor,
+    k: int,
     before: tuple[Tensor, Tensor],
     after: tuple[Tensor, Tensor, Tensor],
     exponent: float,
     kind: int,
     numbers: list[float],
-) -> list[Call]:
-    """The kernels of `step` that write spikes, membrane and window `after` it; the state may be written in place."""
-    membrane, window = before
-    spikes, membrane_after, window_after = after
-    here, past = x_t.data_ptr(), window.data_ptr()
-    neurons, rows, like, constants = _constants_of_step(x_t.shape, weight.shape[1], x_t.dtype, exponent, kind)
-    addresses = (
-        here, weight.data_ptr(), bias.data_ptr(), membrane.data_ptr(), past, 0, spikes.data_ptr(), 0,
-        membrane_after.data_ptr(),
+) -> Call:
+    """The kernel of `step` that writes spikes, membrane and window `after` it; the state may be written in place."""
+    like = number_like(table)
+    layout = _layout_of_step(x_t.shape, like.itemsize)
+    addresses = (each.data_ptr() for each in (x_t, table, *before, *after))
+    return _step, (
+        *addresses, like, layout.neurons, layout.width, layout.columns, k, rows_of(k), exponent, _squarings(exponent),
+        static(kind), numbers[0],
     )  # fmt: skip
-    advance = (_forward, (*addresses, *constants, numbers[0], False, False, False, False))
-    if not rows:
-        return [advance]
-    return [advance, (shift, (here, past, window_after.data_ptr(), like, neurons, rows))]
 
 
 @functools.lru_cache(maxsize=256)
-def _constants_of_step(shape: torch.Size, k: int, dtype: torch.dtype, exponent: float, kind: int) -> tuple[Any, ...]:
-    """What calls of `step` have in common: neurons, rows of the window, the type, and arguments of `_forward`."""
-    like = number_like(torch.empty(0, dtype=dtype))
-    layout = Columns.of((shape[0], shape[1], shape[2:].numel()), like.itemsize)
-    rows, one_step, block, tile = k - 1, 1, 1024, 1
-    return (
-        layout.neurons,
-        rows,
-        like,
-        (
-            like,
-            0,
-            layout.neurons,
-            one_step,
-            rows,
-            *layout,
-            block,
-            tile,
-            k,
-            rows_of(k),
-            exponent,
-            _squarings(exponent),
-            static(kind),
-        ),
-    )
+def _layout_of_step(shape: torch.Size, itemsize: int) -> Columns:
+    return Columns.of((shape[0], shape[1], shape[2:].numel()), itemsize)
 
 
 def backward(

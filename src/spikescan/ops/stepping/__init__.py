@@ -28,9 +28,10 @@ class StepRecorder:
         self._calls: list[Call] = []
         self._tensors: list[Tensor] = []
 
-    def link(self) -> "LinkedStep":
-        """What was recorded, ready to run."""
-        return LinkedStep(self._calls, self._tensors)
+    def link(self, x: Tensor, y: Tensor) -> "LinkedStep":
+        """What was recorded, ready to run from the input x to the output y, which are among the tensors of the methods."""
+        self._keep(x, y)
+        return LinkedStep(self._calls, self._tensors, x, y)
 
     def dynamic_decay(
         self,
@@ -43,20 +44,26 @@ class StepRecorder:
         membrane: Tensor,
         window: Tensor,
     ) -> Tensor:
-        """`ops.dynamic_decay_step`; membrane and window are carried, the window stored time first."""
+        """`ops.dynamic_decay_step`; membrane and window are carried, the window stored time first. Taps are as now."""
         spikes = torch.empty_like(x)
-        self._keep(x, weight, bias, membrane, window, spikes)
-        self._calls += load("dynamic_decay", "cpu").calls_of_step(
-            x, weight, bias, (membrane, window), (spikes, membrane, window), 1.0 / tau, int(firing.kind), firing.numbers
+        kernels = load("dynamic_decay", "cpu")
+        table, state = kernels.table_of_step(weight, bias, x), (membrane, window)
+        self._keep(x, table, *state, spikes)
+        self._calls.append(
+            kernels.call_of_step(
+                x, table, weight.shape[1], state, (spikes, *state), 1.0 / tau, int(firing.kind), firing.numbers
+            )
         )
         return spikes
 
     def causal_conv(self, x: Tensor, weight: Tensor, bias: Tensor, *, firing: FiringSpec, window: Tensor) -> Tensor:
-        """`ops.causal_conv_step` with taps ``[C, k]`` and bias ``[C]``; the window is carried, stored time first."""
+        """`ops.causal_conv_step`; taps ``[C, k]`` and bias ``[C]`` are as now, the window is carried, stored time first."""
         y = torch.empty_like(x)
-        self._keep(x, weight, bias, window, y)
-        self._calls += load("causal_conv", "cpu").calls_of_step(
-            x, weight, bias, window, (y, window), int(firing.kind), firing.numbers
+        kernels = load("causal_conv", "cpu")
+        table = kernels.table_of_step(weight, bias, x)
+        self._keep(x, table, window, y)
+        self._calls.append(
+            kernels.call_of_step(x, table, weight.shape, window, (y, window), int(firing.kind), firing.numbers)
         )
         return y
 
@@ -130,10 +137,12 @@ class StepRecorder:
 class LinkedStep:
     """A recorded time step; calling it runs it. Not from two threads at once: they would write to the same memory."""
 
-    def __init__(self, calls: "list[Call]", tensors: list[Tensor]) -> None:
+    def __init__(self, calls: "list[Call]", tensors: list[Tensor], x: Tensor, y: Tensor) -> None:
         self._tensors = tensors
-        self._program = load("stepping", "link").Program(calls)
+        ends = ((each.data_ptr(), each.numel() * each.itemsize) for each in (x, y))
+        self._run = load("stepping", "link").Program(calls, *ends).run
 
-    def __call__(self) -> None:
-        """Run the step."""
-        self._program()
+    def __call__(self, x: Tensor, y: Tensor) -> None:
+        """Run the step on the values of x, and write what comes out to y: contiguous tensors, as those given to `link`."""
+        if self._run(x.data_ptr(), y.data_ptr()):
+            raise RuntimeError("A kernel of a compiled step failed; is the memory full?")

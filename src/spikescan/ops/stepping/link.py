@@ -22,34 +22,45 @@ Call = tuple[Any, tuple[Any, ...]]
 _NAME = "spikescan_program"
 _STATUS = ir.IntType(32)
 _ADDRESS = ir.IntType(64)
+_BYTE = ir.IntType(8).as_pointer()
+
+
+Memory = tuple[int, int]
+"""An address, and how many bytes lie there."""
 
 
 class Program:
-    """Calls, in order, as one function without arguments.
+    """Calls, in order, as one function of two addresses: it copies the input from the first and the output to the second.
 
-    Raises:
-        RuntimeError: on a run: a kernel failed, for which it has no reason but that memory is full.
+    Args:
+        calls: of kernels.
+        x: where the calls read their input.
+        y: where they write their output.
     """
 
     @global_compiler_lock  # type: ignore[untyped-decorator]
-    def __init__(self, calls: Sequence[Call]) -> None:
+    def __init__(self, calls: Sequence[Call], x: Memory, y: Memory) -> None:
         context = cpu_target.target_context
         self._library = context.codegen().create_library(_NAME)  # holds the machine code
         module = context.create_module(_NAME)
-        function = ir.Function(module, ir.FunctionType(_STATUS, []), _NAME)
+        function = ir.Function(module, ir.FunctionType(_STATUS, [_ADDRESS, _ADDRESS]), _NAME)
         builder = ir.IRBuilder(function.append_basic_block())
+        source, target = function.args
         failed = ir.Constant(_STATUS, 0)
+        _copy(builder, _ADDRESS(x[0]), source, x[1])
         for kernel, arguments in calls:
             failed = builder.or_(failed, _emit(context, builder, kernel, arguments))
+        _copy(builder, target, _ADDRESS(y[0]), y[1])
         builder.ret(failed)
         self._library.add_ir_module(module)
         self._library.finalize()
-        self._run = ctypes.CFUNCTYPE(ctypes.c_int)(self._library.get_pointer_to_function(_NAME))
+        prototype = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_size_t, ctypes.c_size_t)
+        self.run = prototype(self._library.get_pointer_to_function(_NAME))
+        """Runs all calls; not 0 if one failed, whose only reason is that memory is full. Not for two threads at once."""
 
-    def __call__(self) -> None:
-        """Run all calls. Not by two threads at once: they would write to the same memory."""
-        if self._run():
-            raise RuntimeError("A kernel of a compiled step failed; is the memory full?")
+
+def _copy(builder: Any, target: Any, source: Any, size: int) -> None:
+    cgutils.raw_memcpy(builder, *(builder.inttoptr(each, _BYTE) for each in (target, source)), _ADDRESS(size), 1)
 
 
 def _emit(context: Any, builder: Any, kernel: Any, arguments: tuple[Any, ...]) -> Any:

@@ -126,14 +126,17 @@ def _forward(
         for each in range(len(states)):
             move(carried, each * block, final, each * neurons + start, stop - start)
     release(carried)
-    release(table)
+    if channels != period:
+        release(table)
 
 
 @inline
 def _table(parameters_at, parameters, channels, space, period, like):
-    """A row of each parameter over the columns of a period; `release` it."""
+    """A row of each parameter over the columns of a period: as they are where a column is a channel, else `release` it."""
     count = len(parameters)
     values = row(parameters_at, count * channels, like)
+    if channels == period:
+        return values
     table = scratch(count * period, values)
     for each in range(count):
         tabulate(table, each, values[each * channels : (each + 1) * channels], 1, channels, space, period, 1)
@@ -253,7 +256,8 @@ def _backward(
     release(carried)
     release(seen)
     release(sums)
-    release(table)
+    if channels != period:
+        release(table)
 
 
 def forward(
