@@ -4,9 +4,8 @@ A filter with dilation d is d filters without, each on every d-th step: a sequen
 """
 
 import functools
-import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -260,13 +259,9 @@ def _advance(x, table, window, y, following, n, base, neurons, k, kind, level, g
 
 def table_of_step(weight: Tensor, bias: Tensor, x_t: Tensor) -> Tensor:
     """The taps as `call_of_step` takes them."""
-    k, like = weight.shape[1], number_like(weight)
-    layout = _layout_of_step(x_t.shape, weight.shape, like.itemsize)
-    table = weight.new_empty(layout.columns * rows_of(k))
-    tabulate_taps(
-        weight.data_ptr(), bias.data_ptr(), table.data_ptr(), like, k, rows_of(k), layout.channels, layout.space,
-        layout.columns, 1.0,
-    )  # fmt: skip
+    size, constants = _constants_of_table(x_t.shape, weight.shape, weight.dtype)
+    table = weight.new_empty(size)
+    tabulate_taps(weight.data_ptr(), bias.data_ptr(), table.data_ptr(), *constants, 1.0)
     return table
 
 
@@ -280,18 +275,33 @@ def call_of_step(
     numbers: list[float],
 ) -> Call:
     """The kernel of `step` that writes output and window `after` it, for a weight of this shape; the window may be in place."""
-    like, k = number_like(table), of_weight[1]
-    layout = _layout_of_step(x_t.shape, of_weight, like.itemsize)
-    addresses = (each.data_ptr() for each in (x_t, table, window, *after))
+    y, following = after
     return _step, (
-        *addresses, like, layout.neurons, layout.width, layout.columns, k, rows_of(k), static(kind), numbers[0]
+        x_t.data_ptr(), table.data_ptr(), window.data_ptr(), y.data_ptr(), following.data_ptr(),
+        *_constants_of_step(x_t.shape, of_weight, table.dtype, kind), numbers[0],
     )  # fmt: skip
 
 
 @functools.lru_cache(maxsize=256)
-def _layout_of_step(shape: torch.Size, of_weight: torch.Size, itemsize: int) -> Columns:
-    shared = of_weight[0] == 1
-    return Columns.of((shape.numel(), 1, 1) if shared else (shape[0], shape[1], math.prod(shape[2:])), itemsize)
+def _constants_of_table(shape: torch.Size, of_weight: torch.Size, dtype: torch.dtype) -> tuple[int, tuple[Any, ...]]:
+    """The size of a table, and what making one takes beside addresses."""
+    like, layout = _layout_of_step(shape, of_weight, dtype)
+    k, rows = of_weight[1], rows_of(of_weight[1])
+    return layout.columns * rows, (like, k, rows, layout.channels, layout.space, layout.columns)
+
+
+@functools.lru_cache(maxsize=256)
+def _constants_of_step(shape: torch.Size, of_weight: torch.Size, dtype: torch.dtype, kind: int) -> tuple[Any, ...]:
+    """What calls of `step` have in common."""
+    like, layout = _layout_of_step(shape, of_weight, dtype)
+    k = of_weight[1]
+    return like, layout.neurons, layout.width, layout.columns, k, rows_of(k), static(kind)
+
+
+def _layout_of_step(shape: torch.Size, of_weight: torch.Size, dtype: torch.dtype) -> tuple[Any, Columns]:
+    like, shared = number_like(torch.empty(0, dtype=dtype)), of_weight[0] == 1
+    sizes = (shape.numel(), 1, 1) if shared else (shape[0], shape[1], shape[2:].numel())
+    return like, Columns.of(sizes, like.itemsize)
 
 
 def backward(

@@ -10,6 +10,7 @@ The table of taps and biases is multiplied by -log2(e): the gate then needs 2^a'
 
 import functools
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -402,13 +403,9 @@ def _advance(
 
 def table_of_step(weight: Tensor, bias: Tensor, x_t: Tensor) -> Tensor:
     """The taps as `call_of_step` takes them."""
-    k, like = weight.shape[1], number_like(weight)
-    layout = _layout_of_step(x_t.shape, like.itemsize)
-    table = weight.new_empty(layout.columns * rows_of(k))
-    tabulate_taps(
-        weight.data_ptr(), bias.data_ptr(), table.data_ptr(), like, k, rows_of(k), layout.channels, layout.space,
-        layout.columns, -LOG2_E,
-    )  # fmt: skip
+    size, constants = _constants_of_table(x_t.shape, weight.shape[1], weight.dtype)
+    table = weight.new_empty(size)
+    tabulate_taps(weight.data_ptr(), bias.data_ptr(), table.data_ptr(), *constants, -LOG2_E)
     return table
 
 
@@ -423,18 +420,33 @@ def call_of_step(
     numbers: list[float],
 ) -> Call:
     """The kernel of `step` that writes spikes, membrane and window `after` it; the state may be written in place."""
-    like = number_like(table)
-    layout = _layout_of_step(x_t.shape, like.itemsize)
-    addresses = (each.data_ptr() for each in (x_t, table, *before, *after))
+    membrane, window = before
+    spikes, membrane_after, window_after = after
     return _step, (
-        *addresses, like, layout.neurons, layout.width, layout.columns, k, rows_of(k), exponent, _squarings(exponent),
-        static(kind), numbers[0],
+        x_t.data_ptr(), table.data_ptr(), membrane.data_ptr(), window.data_ptr(), spikes.data_ptr(), membrane_after.data_ptr(),
+        window_after.data_ptr(), *_constants_of_step(x_t.shape, k, table.dtype, exponent, kind), numbers[0],
     )  # fmt: skip
 
 
 @functools.lru_cache(maxsize=256)
-def _layout_of_step(shape: torch.Size, itemsize: int) -> Columns:
-    return Columns.of((shape[0], shape[1], shape[2:].numel()), itemsize)
+def _constants_of_table(shape: torch.Size, k: int, dtype: torch.dtype) -> tuple[int, tuple[Any, ...]]:
+    """The size of a table, and what making one takes beside addresses."""
+    like, layout = _layout_of_step(shape, dtype)
+    return layout.columns * rows_of(k), (like, k, rows_of(k), layout.channels, layout.space, layout.columns)
+
+
+@functools.lru_cache(maxsize=256)
+def _constants_of_step(shape: torch.Size, k: int, dtype: torch.dtype, exponent: float, kind: int) -> tuple[Any, ...]:
+    """What calls of `step` have in common."""
+    like, layout = _layout_of_step(shape, dtype)
+    return (
+        like, layout.neurons, layout.width, layout.columns, k, rows_of(k), exponent, _squarings(exponent), static(kind)
+    )  # fmt: skip
+
+
+def _layout_of_step(shape: torch.Size, dtype: torch.dtype) -> tuple[Any, Columns]:
+    like = number_like(torch.empty(0, dtype=dtype))
+    return like, Columns.of((shape[0], shape[1], shape[2:].numel()), like.itemsize)
 
 
 def backward(
