@@ -119,6 +119,7 @@ MODEL_ARGUMENTS: dict[str, dict[str, object]] = {
     "causal_transformer": {"neuron": eager, "width": 4, "depth": 1, "heads": 2, "ratio": 1},
     "forecaster": {"variables": 3, "width": 4, "depth": 1, "window": 3},
     "mlp": {"width": 5, "depth": 2},
+    "residual_mlp": {"width": 5, "hidden": 7, "depth": 1},
     "sd_tcm": {"width": 5, "depth": 1},
     "sequential_cnn": {"height": 4, "width": 4, "hidden": 5, "convolutions": (1, 1)},
     "sew_resnet": {"width": 3, "blocks": (1, 1), "stem": "cifar"},

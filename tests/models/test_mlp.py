@@ -4,7 +4,7 @@ from torch import nn
 
 from spikescan.errors import InputError
 from spikescan.layers import Dropout, LeakyReadout, MaxReadout, RateReadout, Residual
-from spikescan.models import NORMS, READOUTS, create_model, mlp
+from spikescan.models import NORMS, READOUTS, create_model, mlp, residual_mlp
 
 
 def neuron(channels):
@@ -79,3 +79,33 @@ def test_a_window_shows_the_first_layer_the_last_inputs():
 def test_names_what_is_wrong(wrong, message):
     with pytest.raises(InputError, match=message):
         mlp(3, 5, neuron=neuron, **wrong)
+
+
+def test_the_neurons_of_a_residual_mlp_listen_to_mixtures_of_the_stream():
+    model = residual_mlp(3, 5, neuron=neuron, width=7, hidden=11, depth=2, window=4, dropout=0.3).eval()
+    assert list(model.parts) == ["window", "encoder", "block0", "block1", "norm", "dropout", "head", "readout"]
+    block = model.parts["block1"]
+    assert list(block.module.parts) == ["in", "norm", "neuron", "dropout", "out"]
+    stream = torch.randn(6, 2, 7)
+    # written out: x + W_out neuron(norm(W_in x)) + b
+    inward, norm, spiking, _, outward = block.module
+    spikes, _ = spiking(nn.functional.layer_norm(stream @ inward.module.weight.T, (11,)))
+    expected = stream + spikes @ outward.module.weight.T + outward.module.bias
+    torch.testing.assert_close(block(stream)[0], expected)
+    assert norm.module.weight.shape == (11,)
+    # window x 3 inputs, 2 blocks, the last norm, the head
+    blocks = 2 * (7 * 11 + 2 * 11 + 11 + 11 * 7 + 7)
+    assert sum(each.numel() for each in model.parameters()) == 12 * 7 + 7 + blocks + 2 * 7 + 7 * 5 + 5
+
+
+def test_a_residual_mlp_has_as_many_neurons_as_channels_unless_told():
+    model = residual_mlp(3, 5, neuron=neuron, width=7, depth=1)
+    assert list(model.parts) == ["encoder", "block0", "norm", "head", "readout"]
+    assert model.parts["block0"].module.parts["in"].module.weight.shape == (7, 7)
+
+
+@pytest.mark.parametrize("wrong", [{"depth": 0}, {"window": 0}, {"hidden": 0}, {"width": 0}], ids=str)
+def test_a_residual_mlp_names_what_is_wrong(wrong):
+    (name,) = wrong
+    with pytest.raises(InputError, match=f"residual_mlp: {name} = 0"):
+        residual_mlp(3, 5, neuron=neuron, **wrong)

@@ -2,7 +2,7 @@
 
 from spikescan.models.cnn import sequential_cnn, sew_resnet, vgg
 from spikescan.models.forecaster import forecaster
-from spikescan.models.mlp import mlp
+from spikescan.models.mlp import mlp, residual_mlp
 from spikescan.models.parts import NORMS, READOUTS
 from spikescan.models.registry import create_model, list_models, model_builder, register_model
 from spikescan.models.single import Single, single
@@ -20,6 +20,7 @@ __all__ = [
     "mlp",
     "model_builder",
     "register_model",
+    "residual_mlp",
     "sd_tcm",
     "sequential_cnn",
     "sew_resnet",

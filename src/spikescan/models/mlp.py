@@ -11,7 +11,7 @@ from spikescan.models.parts import MakeNeuron, build_norm, build_readout, check_
 from spikescan.models.registry import register_model
 from spikescan.neurons.base import Temporal
 
-__all__ = ["mlp"]
+__all__ = ["mlp", "residual_mlp"]
 
 
 @register_model
@@ -74,3 +74,65 @@ def mlp(
             block = Sequential(drop() | layer)
             parts[f"block{index}"] = Residual(block) if residual else block
     return Sequential(parts | drop() | {"head": nn.Linear(width, outputs), "readout": build_readout(readout, outputs)})
+
+
+@register_model
+def residual_mlp(
+    inputs: int,
+    outputs: int,
+    *,
+    neuron: MakeNeuron,
+    width: int = 128,
+    hidden: int | None = None,
+    depth: int = 4,
+    norm: str | Callable[[int], nn.Module] = "layer",
+    readout: str | Callable[[int], Temporal] = "last",
+    window: int = 1,
+    dropout: float = 0.0,
+) -> Sequential:
+    """Blocks ``x + linear(neuron(norm(linear(x))))`` on a real-valued stream x, then a norm and the linear readout.
+
+    ``[T, B, inputs]`` to ``[T, B, outputs]``, with a linear layer before the first block. It is the perceptron of a
+    transformer with neurons in it, and the blocks of `spiking_ssm` with a linear layer for the state space model. Beside
+    ``mlp(residual="membrane")``, where each neuron listens to one channel of the stream, its neurons choose what they
+    listen to, and it learns more from as many samples (docs/results/long.md has how much, on text). What that costs: the first
+    linear layer of a block, and the readout, see real numbers and not spikes, so they multiply.
+
+    Args:
+        inputs: channels of the input, such as the size of an alphabet for one-hot tokens.
+        outputs: channels of the output.
+        neuron: builds the neurons of one block from their number, such as ``spikescan.DSN``.
+        width: channels of the stream.
+        hidden: neurons in a block; None takes `width`.
+        depth: number of blocks.
+        norm: a name of `NORMS`, or a function from a number of channels to a module.
+        readout: a name of `READOUTS`, or a function from a number of channels to a temporal module.
+        window: inputs that the first linear layer sees at each step, the last ones side by side (`Window`).
+        dropout: the share of spikes, and of the stream before the readout, that training leaves out.
+
+    Raises:
+        InputError: an unknown name, or an argument out of range.
+    """
+    neurons = width if hidden is None else hidden
+    check_sizes("residual_mlp", width=width, hidden=neurons, depth=depth, window=window)
+
+    def drop() -> dict[str, nn.Module]:
+        return {"dropout": Dropout(dropout)} if dropout else {}
+
+    def block() -> Residual:
+        # Without a bias: the norm takes the mean away.
+        inward = {
+            "in": nn.Linear(width, neurons, bias=False),
+            "norm": build_norm(norm, neurons),
+            "neuron": neuron(neurons),
+        }
+        return Residual(Sequential(inward | drop() | {"out": nn.Linear(neurons, width)}))
+
+    return Sequential(
+        ({"window": Window(inputs, window)} if window > 1 else {})
+        | {"encoder": nn.Linear(inputs * window, width)}
+        | {f"block{index}": block() for index in range(depth)}
+        | {"norm": build_norm(norm, width)}
+        | drop()
+        | {"head": nn.Linear(width, outputs), "readout": build_readout(readout, outputs)}
+    )

@@ -232,16 +232,24 @@ def step(
     x_t ``[B, C, *]`` contiguous, window ``[B, k - 1, C, *]`` stored time first.
     """
     y, following = torch.empty_like(x_t), torch.empty_like(window)
-    table = table_of_step(weight, bias, x_t)
-    each, arguments = call_of_step(x_t, table, weight.shape, window, (y, following), kind, numbers)
-    each(*arguments)
+    _step(
+        weight.data_ptr(), bias.data_ptr(), 0, x_t.data_ptr(), window.data_ptr(), y.data_ptr(), following.data_ptr(),
+        *_constants_of_step(x_t.shape, weight.shape, weight.dtype, kind), numbers[0],
+    )  # fmt: skip
     return y, following
 
 
 @kernel
-def _step(x_at, table_at, window_at, y_at, following_at, like, neurons, width, columns, k, rows, kind, level):
-    x, y, table = row(x_at, neurons, like), row(y_at, neurons, like), row(table_at, columns * rows, like)
+def _step(
+    weight_at, bias_at, table_at, x_at, window_at, y_at, following_at, like,
+    neurons, channels, space, width, columns, k, rows, kind, level,
+):  # fmt: skip
+    x, y = row(x_at, neurons, like), row(y_at, neurons, like)
     window, following = row(window_at, (k - 1) * neurons, like), row(following_at, (k - 1) * neurons, like)
+    if table_at:
+        table = row(table_at, columns * rows, like)
+    else:
+        table = table_of(weight_at, bias_at, k, rows, channels, space, columns, 1, like)
     step = BYTES // x.itemsize
     for n in range(0, neurons, step):
         base = n // width * step % columns * rows
@@ -249,6 +257,8 @@ def _step(x_at, table_at, window_at, y_at, following_at, like, neurons, width, c
             _advance(x, table, window, y, following, n, base, neurons, k, kind, level, whole(x))
         else:
             _advance(x, table, window, y, following, n, base, neurons, k, kind, level, part(x, neurons - n))
+    if not table_at:
+        release(table)
 
 
 @inline
@@ -259,9 +269,13 @@ def _advance(x, table, window, y, following, n, base, neurons, k, kind, level, g
 
 def table_of_step(weight: Tensor, bias: Tensor, x_t: Tensor) -> Tensor:
     """The taps as `call_of_step` takes them."""
-    size, constants = _constants_of_table(x_t.shape, weight.shape, weight.dtype)
-    table = weight.new_empty(size)
-    tabulate_taps(weight.data_ptr(), bias.data_ptr(), table.data_ptr(), *constants, 1.0)
+    like, layout = _layout_of_step(x_t.shape, weight.shape, weight.dtype)
+    k = weight.shape[1]
+    table = weight.new_empty(layout.columns * rows_of(k))
+    tabulate_taps(
+        weight.data_ptr(), bias.data_ptr(), table.data_ptr(), like, k, rows_of(k), layout.channels, layout.space,
+        layout.columns, 1.0,
+    )  # fmt: skip
     return table
 
 
@@ -277,17 +291,9 @@ def call_of_step(
     """The kernel of `step` that writes output and window `after` it, for a weight of this shape; the window may be in place."""
     y, following = after
     return _step, (
-        x_t.data_ptr(), table.data_ptr(), window.data_ptr(), y.data_ptr(), following.data_ptr(),
+        0, 0, table.data_ptr(), x_t.data_ptr(), window.data_ptr(), y.data_ptr(), following.data_ptr(),
         *_constants_of_step(x_t.shape, of_weight, table.dtype, kind), numbers[0],
     )  # fmt: skip
-
-
-@functools.lru_cache(maxsize=256)
-def _constants_of_table(shape: torch.Size, of_weight: torch.Size, dtype: torch.dtype) -> tuple[int, tuple[Any, ...]]:
-    """The size of a table, and what making one takes beside addresses."""
-    like, layout = _layout_of_step(shape, of_weight, dtype)
-    k, rows = of_weight[1], rows_of(of_weight[1])
-    return layout.columns * rows, (like, k, rows, layout.channels, layout.space, layout.columns)
 
 
 @functools.lru_cache(maxsize=256)
@@ -295,7 +301,7 @@ def _constants_of_step(shape: torch.Size, of_weight: torch.Size, dtype: torch.dt
     """What calls of `step` have in common."""
     like, layout = _layout_of_step(shape, of_weight, dtype)
     k = of_weight[1]
-    return like, layout.neurons, layout.width, layout.columns, k, rows_of(k), static(kind)
+    return like, *layout, k, rows_of(k), static(kind)
 
 
 def _layout_of_step(shape: torch.Size, of_weight: torch.Size, dtype: torch.dtype) -> tuple[Any, Columns]:

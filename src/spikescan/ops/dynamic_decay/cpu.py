@@ -355,26 +355,26 @@ def step(
     x_t and membrane ``[B, C, *]`` contiguous, window ``[B, k - 1, C, *]`` stored time first.
     """
     spikes, after, following = torch.empty_like(x_t), torch.empty_like(membrane), torch.empty_like(window)
-    table = table_of_step(weight, bias, x_t)
-    each, arguments = call_of_step(
-        x_t, table, weight.shape[1], (membrane, window), (spikes, after, following), exponent, kind, numbers
-    )
-    each(*arguments)
+    _step(
+        weight.data_ptr(), bias.data_ptr(), 0, x_t.data_ptr(), membrane.data_ptr(), window.data_ptr(), spikes.data_ptr(),
+        after.data_ptr(), following.data_ptr(), *_constants_of_step(x_t.shape, weight.shape[1], weight.dtype, exponent, kind),
+        numbers[0],
+    )  # fmt: skip
     return spikes, after, following
 
 
 @kernel
 def _step(
-    x_at, table_at, membrane_at, window_at, spikes_at, final_at, following_at, like, neurons, width, columns, k, rows, exponent,
-    squarings, kind, level,
+    weight_at, bias_at, table_at, x_at, membrane_at, window_at, spikes_at, final_at, following_at, like,
+    neurons, channels, space, width, columns, k, rows, exponent, squarings, kind, level,
 ):  # fmt: skip
     x, spikes = row(x_at, neurons, like), row(spikes_at, neurons, like)
-    table, membrane, final = (
-        row(table_at, columns * rows, like),
-        row(membrane_at, neurons, like),
-        row(final_at, neurons, like),
-    )
+    membrane, final = row(membrane_at, neurons, like), row(final_at, neurons, like)
     window, following = row(window_at, (k - 1) * neurons, like), row(following_at, (k - 1) * neurons, like)
+    if table_at:
+        table = row(table_at, columns * rows, like)
+    else:
+        table = table_of(weight_at, bias_at, k, rows, channels, space, columns, -LOG2_E, like)
     step = BYTES // x.itemsize
     for n in range(0, neurons, step):
         base = n // width * step % columns * rows
@@ -388,6 +388,8 @@ def _step(
                 x, table, membrane, window, spikes, final, following, n, base, neurons, k, exponent, squarings, kind, level,
                 part(x, neurons - n),
             )  # fmt: skip
+    if not table_at:
+        release(table)
 
 
 @inline
@@ -403,9 +405,13 @@ def _advance(
 
 def table_of_step(weight: Tensor, bias: Tensor, x_t: Tensor) -> Tensor:
     """The taps as `call_of_step` takes them."""
-    size, constants = _constants_of_table(x_t.shape, weight.shape[1], weight.dtype)
-    table = weight.new_empty(size)
-    tabulate_taps(weight.data_ptr(), bias.data_ptr(), table.data_ptr(), *constants, -LOG2_E)
+    like, layout = _layout_of_step(x_t.shape, weight.dtype)
+    k = weight.shape[1]
+    table = weight.new_empty(layout.columns * rows_of(k))
+    tabulate_taps(
+        weight.data_ptr(), bias.data_ptr(), table.data_ptr(), like, k, rows_of(k), layout.channels, layout.space,
+        layout.columns, -LOG2_E,
+    )  # fmt: skip
     return table
 
 
@@ -423,25 +429,17 @@ def call_of_step(
     membrane, window = before
     spikes, membrane_after, window_after = after
     return _step, (
-        x_t.data_ptr(), table.data_ptr(), membrane.data_ptr(), window.data_ptr(), spikes.data_ptr(), membrane_after.data_ptr(),
-        window_after.data_ptr(), *_constants_of_step(x_t.shape, k, table.dtype, exponent, kind), numbers[0],
+        0, 0, table.data_ptr(), x_t.data_ptr(), membrane.data_ptr(), window.data_ptr(), spikes.data_ptr(),
+        membrane_after.data_ptr(), window_after.data_ptr(), *_constants_of_step(x_t.shape, k, table.dtype, exponent, kind),
+        numbers[0],
     )  # fmt: skip
-
-
-@functools.lru_cache(maxsize=256)
-def _constants_of_table(shape: torch.Size, k: int, dtype: torch.dtype) -> tuple[int, tuple[Any, ...]]:
-    """The size of a table, and what making one takes beside addresses."""
-    like, layout = _layout_of_step(shape, dtype)
-    return layout.columns * rows_of(k), (like, k, rows_of(k), layout.channels, layout.space, layout.columns)
 
 
 @functools.lru_cache(maxsize=256)
 def _constants_of_step(shape: torch.Size, k: int, dtype: torch.dtype, exponent: float, kind: int) -> tuple[Any, ...]:
     """What calls of `step` have in common."""
     like, layout = _layout_of_step(shape, dtype)
-    return (
-        like, layout.neurons, layout.width, layout.columns, k, rows_of(k), exponent, _squarings(exponent), static(kind)
-    )  # fmt: skip
+    return like, *layout, k, rows_of(k), exponent, _squarings(exponent), static(kind)
 
 
 def _layout_of_step(shape: torch.Size, dtype: torch.dtype) -> tuple[Any, Columns]:
