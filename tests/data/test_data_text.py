@@ -80,9 +80,10 @@ def test_validation_text_in_several_stretches(tmp_path):
         sentence = [*chunk[: len(scored)], scored[-1]]
         assert sentence[1:] == scored
         assert any(sentence == piece[at : at + len(sentence)] for piece in train for at in range(len(piece)))
-    for wrong in (0, 91):
-        with pytest.raises(DataError, match=f"stretches is {wrong}, expected 1 to 90: validation=0.2 holds out 180"):
-            tiny_shakespeare(**options, stretches=wrong)
+    for stretches, validation, held in ((0, 0.2, 180), (91, 0.2, 180), (3, 0.99, 891), (3, 0.002, 2)):
+        message = f"stretches is {stretches} and validation={validation}, which holds out {held} of 900 characters; expected 1"
+        with pytest.raises(DataError, match=message):
+            tiny_shakespeare(**options | {"validation": validation}, stretches=stretches)
 
 
 def test_another_text_is_refused(tmp_path):
@@ -93,7 +94,7 @@ def test_another_text_is_refused(tmp_path):
     with pytest.raises(DataError, match="is no utf-8 text"):
         tiny_shakespeare(path=str(tmp_path), checksum=False)
     (tmp_path / "input.txt").write_text("a")
-    with pytest.raises(DataError, match="the train text has 0 symbols, expected at least 2"):
+    with pytest.raises(DataError, match="holds out 0 of 0 characters"):
         tiny_shakespeare(path=str(tmp_path), checksum=False)
     (tmp_path / "input.txt").unlink()
     with pytest.raises(DataError, match=r"has no input.txt .*1,115,394 characters"):

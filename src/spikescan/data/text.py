@@ -75,10 +75,10 @@ def tiny_shakespeare(
     numbers = np.array([symbols[symbol] for symbol in text])
     known = int(len(numbers) * 0.9)
     count = known - int(known * (1.0 - validation))
-    most = max(count // 2, 1)
-    if not 1 <= stretches <= most:
+    if not 1 <= stretches <= min(count // 2, (known - count) // 4):
         raise DataError(
-            f"stretches is {stretches}, expected 1 to {most}: validation={validation} holds out {count} characters."
+            f"stretches is {stretches} and validation={validation}, which holds out {count} of {known} characters; expected "
+            f"1 stretch or more, with at least 2 characters held out and 4 left for each, such as stretches=8, validation=0.03."
         )
     held = hold_out_stretches(known, count, stretches)
     starts = [0, *(end for _, end in held)]

@@ -36,11 +36,11 @@ def _pack(x, packed, n, stop, first, last, neurons, group):
 
 
 @inline
-def _tap(weight, t, i, rows_in, newest, order, banded):
-    """The matrix at row t and column i; zero outside the band, where there is one."""
+def _add(weight, t, i, rows_in, newest, order, banded, inputs, h):
+    """h with what row t of the matrix takes of the inputs i: nothing outside the band, where there is one."""
     if len(banded) > 0 and (i > t + newest or i <= t + newest - order):
-        return weight.dtype.type(0.0)
-    return weight[t * rows_in + i]
+        return h  # not 0 * inputs, which may be no number
+    return fma(full(weight[t * rows_in + i], h), inputs, h)
 
 
 @inline
@@ -61,12 +61,12 @@ def _accumulate(packed, sums, weight, vector, low, high, first, last, rows_in, r
             begin, end = max(first, t + newest - order + 1), min(last, t + ROWS + newest)
         for i in range(begin, end):
             inputs = load(packed, (i - first) * step, group)
-            h0 = fma(full(_tap(weight, t, i, rows_in, newest, order, banded), h0), inputs, h0)
-            h1 = fma(full(_tap(weight, t1, i, rows_in, newest, order, banded), h0), inputs, h1)
-            h2 = fma(full(_tap(weight, t2, i, rows_in, newest, order, banded), h0), inputs, h2)
-            h3 = fma(full(_tap(weight, t3, i, rows_in, newest, order, banded), h0), inputs, h3)
-            h4 = fma(full(_tap(weight, t4, i, rows_in, newest, order, banded), h0), inputs, h4)
-            h5 = fma(full(_tap(weight, t5, i, rows_in, newest, order, banded), h0), inputs, h5)
+            h0 = _add(weight, t, i, rows_in, newest, order, banded, inputs, h0)
+            h1 = _add(weight, t1, i, rows_in, newest, order, banded, inputs, h1)
+            h2 = _add(weight, t2, i, rows_in, newest, order, banded, inputs, h2)
+            h3 = _add(weight, t3, i, rows_in, newest, order, banded, inputs, h3)
+            h4 = _add(weight, t4, i, rows_in, newest, order, banded, inputs, h4)
+            h5 = _add(weight, t5, i, rows_in, newest, order, banded, inputs, h5)
         store(sums, at, h0, group)
         store(sums, at + height, h1, group)
         store(sums, at + 2 * height, h2, group)
