@@ -54,7 +54,7 @@ class Program:
         builder.ret(failed)
         self._library.add_ir_module(module)
         self._library.finalize()
-        prototype = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_size_t, ctypes.c_size_t)
+        prototype = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
         self.run = prototype(self._library.get_pointer_to_function(_NAME))
         """Runs all calls; not 0 if one failed, whose only reason is that memory is full. Not for two threads at once."""
 
