@@ -51,6 +51,10 @@ def _middle(scale: Scale) -> float:
     return max(1.0, math.sqrt(scale.fastest * scale.slowest))
 
 
+def _dsn(scale: Scale) -> dict[str, Any]:
+    return {"tau": 1.0, "initial_decay": [_decay(scale.fastest), _decay(scale.slowest)]}
+
+
 def _lif(reset: str | None) -> Callable[[Scale], dict[str, Any]]:
     return lambda scale: {"tau": round(_middle(scale), 3), "scale_input": False, "reset": reset}
 
@@ -63,8 +67,13 @@ _LIF_WHY = (
 CONTENDERS: dict[str, Contender] = {
     "dsn": Contender(
         "dsn",
-        lambda scale: {"tau": 1.0, "initial_decay": [_decay(scale.fastest), _decay(scale.slowest)]},
+        _dsn,
         "time constants log-uniform over the range; decay = sigmoid (tau = 1): with the paper's 0.25 slow neurons forget",
+    ),
+    "dsn_wide": Contender(
+        "dsn",
+        lambda scale: _dsn(scale) | {"kernel_size": min(scale.time_steps, _WINDOW)},
+        "as dsn, with a gate that sees the last 32 steps, as many as sliding_psn and mulfree_psn do, for the paper's 4",
     ),
     "psn": Contender(
         "psn", lambda scale: {}, "a learnt matrix over all T steps, the future included: it cannot run step by step"
