@@ -114,9 +114,16 @@ def test_stretches_hold_out_what_was_asked_for_and_never_meet():
     for samples in range(2, 30):
         for count in range(1, samples):
             for stretches in range(1, count + 1):
-                held = hold_out_stretches(samples, count, stretches)
+                try:
+                    held = hold_out_stretches(samples, count, stretches)
+                except DataError:
+                    assert stretches > count // 2, "two a stretch are enough"
+                    continue
                 assert len(held) == stretches
+                assert all(start < end for start, end in held)
                 assert sum(end - start for start, end in held) == count
                 assert all(before[1] <= after[0] for before, after in itertools.pairwise(held))
                 assert held[-1][1] == samples
     assert hold_out_stretches(20, 5, 2) == [(8, 10), (17, 20)]
+    with pytest.raises(DataError, match="stretches is 3, too many to hold out 3 of 10 in"):
+        hold_out_stretches(10, 3, 3)

@@ -39,7 +39,7 @@ class _Heart:
         return batch
 
     def _faster_or_slower(self, batch: Batch) -> Batch:
-        """Log-uniform; events move, none is lost."""
+        """Log-uniform; events move, and those that meet in a step become one."""
         steps, n, channels = batch.inputs.shape
         factor = torch.exp((2.0 * torch.rand(n) - 1.0) * math.log1p(self.rate))
         time = torch.arange(steps).unsqueeze(1)

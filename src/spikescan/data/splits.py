@@ -43,10 +43,19 @@ def stratified(targets: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def hold_out_stretches(samples: int, count: int, stretches: int) -> list[tuple[int, int]]:
-    """Where `count` of `samples` neighbours begin and end: the last ones of as many equal parts as there are `stretches`."""
+    """Where `count` of `samples` neighbours begin and end: the last ones of as many equal parts as there are `stretches`.
+
+    Raises:
+        DataError: there are not enough to hold some out in each part.
+    """
     parts = itertools.pairwise(samples * part // stretches for part in range(stretches + 1))
     # At most as many before each end as its share of all of them; of no samples none.
-    return [(end - (count * end // max(samples, 1) - count * start // max(samples, 1)), end) for start, end in parts]
+    held = [(end - (count * end // max(samples, 1) - count * start // max(samples, 1)), end) for start, end in parts]
+    if any(start == end for start, end in held):
+        raise DataError(
+            f"stretches is {stretches}, too many to hold out {count} of {samples} in: expected a number that leaves some in each."
+        )
+    return held
 
 
 @dataclass(frozen=True)

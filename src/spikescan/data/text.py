@@ -75,18 +75,19 @@ def tiny_shakespeare(
     numbers = np.array([symbols[symbol] for symbol in text])
     known = int(len(numbers) * 0.9)
     count = known - int(known * (1.0 - validation))
-    if not 1 <= stretches <= min(count // 2, (known - count) // 4):
-        raise DataError(
-            f"stretches is {stretches} and validation={validation}, which holds out {count} of {known} characters; expected "
-            f"1 stretch or more, with at least 2 characters held out and 4 left for each, such as stretches=8, validation=0.03."
-        )
-    held = hold_out_stretches(known, count, stretches)
+    # Less than a symbol and its next in a piece is nothing to learn, or to score.
+    held = hold_out_stretches(known, count, stretches) if 1 <= stretches <= count else []
     starts = [0, *(end for _, end in held)]
     parts = {
         "train": [numbers[start:end] for start, (end, _) in zip(starts, held, strict=False)],
         "validation": [numbers[start:end] for start, end in held],
         "test": [numbers[known:]],
     }
+    if min((len(piece) for part in ("train", "validation") for piece in parts[part]), default=0) < 2:
+        raise DataError(
+            f"stretches is {stretches} and validation={validation}, which holds out {count} of {known} characters; expected "
+            f"1 stretch or more, with at least 2 characters held out and 2 left for each, such as stretches=8, validation=0.03."
+        )
     source = Text(tuple(symbols))
     return _language("Tiny Shakespeare", parts, source, steps, stride, evaluation_steps)
 

@@ -120,7 +120,7 @@ def residual_mlp(
         return {"dropout": Dropout(dropout)} if dropout else {}
 
     def block() -> Residual:
-        # Without a bias: the norm takes the mean away.
+        # Without a bias: the norm has one.
         inward = {
             "in": nn.Linear(width, neurons, bias=False),
             "norm": build_norm(norm, neurons),

@@ -31,7 +31,7 @@ def number_like(tensor: Tensor) -> Any:
 
 def empty(shape: tuple[int, ...], like: Tensor) -> Tensor:
     """An unwritten tensor in the dtype that kernels compute in for `like`."""
-    return torch.empty(shape, dtype=compute_dtype(like))
+    return torch.empty(shape, dtype=compute_dtype(like), device="cpu")
 
 
 class Channels(NamedTuple):

@@ -5,6 +5,9 @@ the sum runs over is copied to panels first: a vector of neurons at some steps, 
 so that each vector that is loaded serves all of them, and a filter of any order runs through the same kernel.
 """
 
+from torch import Tensor
+
+from spikescan.ops._arrays import Columns, number_like
 from spikescan.ops._compile import inline, kernel
 from spikescan.ops._simd import (
     BYTES,
@@ -35,7 +38,7 @@ __all__ = [
     "spread_back",
     "sum_of_taps",
     "table_of",
-    "tabulate_taps",
+    "tabulated",
     "tapped",
     "total",
     "window_back",
@@ -60,10 +63,20 @@ def table_of(weight_at, bias_at, k, rows, channels, space, columns, scale, like)
 
 
 @kernel
-def tabulate_taps(weight_at, bias_at, table_at, like, k, rows, channels, space, columns, scale):
-    """Write the table of `table_of` to memory that stays."""
+def _tabulate(weight_at, bias_at, table_at, like, k, rows, channels, space, columns, scale):
     weight, bias = row(weight_at, channels * k, like), row(bias_at, channels, like)
     _fill(row(table_at, columns * rows, like), weight, bias, k, rows, channels, space, columns, scale)
+
+
+def tabulated(weight: Tensor, bias: Tensor, layout: Columns, scale: float) -> Tensor:
+    """The table of `table_of` in a tensor: for a kernel that is run many times with these taps."""
+    k = weight.shape[1]
+    table = weight.new_empty(layout.columns * rows_of(k))
+    _tabulate(
+        weight.data_ptr(), bias.data_ptr(), table.data_ptr(), number_like(weight), k, rows_of(k), layout.channels, layout.space,
+        layout.columns, scale,
+    )  # fmt: skip
+    return table
 
 
 @inline

@@ -42,12 +42,53 @@ MOST_STREAMS = 16
 
 _VERSION = operator.attrgetter("_version")
 
+_BACKENDS = ("auto", "cpu")
+"""That may be asked for."""
+
 # v = decay v + gain x, and nothing fires.
 _LEAK = leaky_cell(Reset.NONE, True, IDENTITY)
 
 
 class NotCompiledError(Exception):
-    """Why a model cannot be compiled for this input."""
+    """Why a model cannot be compiled for this input.
+
+    Args:
+        reason: what `Streams.not_compiled` says.
+        passing: whether that may be otherwise at the next push, with the same model and the same kind of input.
+    """
+
+    def __init__(self, reason: str, *, passing: bool = False) -> None:
+        super().__init__(reason)
+        self.passing = passing
+
+
+class _Weights:
+    """The weights of a model, watched: `changed` says whether one was written, moved or replaced since."""
+
+    def __init__(self, model: Temporal) -> None:
+        places = [
+            (owner, name)
+            for module in model.modules()
+            for owner in (module._parameters, module._buffers)
+            for name, tensor in owner.items()
+            if tensor is not None and tensor.is_floating_point()
+        ]
+        self._owners = [owner for owner, _ in places]
+        self._names = [name for _, name in places]
+        # Held, so that no other weight can come to lie where one of them lay.
+        self._held = [owner[name].detach() for owner, name in places]  # type: ignore[union-attr]
+        self._seen = self._versions()
+
+    def changed(self) -> bool:
+        try:
+            return self._seen != self._versions()
+        except (KeyError, TypeError, RuntimeError):  # a weight is gone, or None, or one that counts no versions
+            return True
+
+    def _versions(self) -> list[int]:
+        """What changes when a weight is written, moved or replaced."""
+        now = [*map(operator.getitem, self._owners, self._names)]
+        return [*map(Tensor.data_ptr, now), *map(_VERSION, now)]  # type: ignore[arg-type]
 
 
 class CompiledStep:
@@ -55,8 +96,7 @@ class CompiledStep:
 
     def __init__(self, model: Temporal, x_t: Tensor) -> None:
         self._x = torch.empty_like(x_t)
-        self._watched = [each for each in [*model.parameters(), *model.buffers()] if each.is_floating_point()]
-        self._seen = self._versions()
+        self._weights = _Weights(model)
         recorded = _Recording()
         self._y, self.state = recorded.part(model, self._x, model.initial_state(x_t), ())
         self.spikes = recorded.spikes
@@ -74,8 +114,8 @@ class CompiledStep:
         return y_t
 
     def is_current(self, x_t: Tensor) -> bool:
-        """Whether x_t is on the CPU as the input was, and the weights are as they were."""
-        return x_t.is_cpu and self._seen == self._versions()
+        """Whether the step still does what `step` would: x_t is on the CPU as the input was, and nothing has changed."""
+        return x_t.is_cpu and requested() in _BACKENDS and not _casts() and not self._weights.changed()
 
     def go_on_from(self, state: State | None) -> bool:
         """Carry the values of another state on, None being rest; False, with nothing changed, if it is of other streams."""
@@ -85,10 +125,6 @@ class CompiledStep:
             _copy(given, self.state)
         return fits
 
-    def _versions(self) -> list[int]:
-        """What changes when a weight is written or moved."""
-        return [*map(Tensor.data_ptr, self._watched), *map(_VERSION, self._watched)]
-
 
 def compile_step(model: Temporal, x_t: Tensor) -> CompiledStep:
     """The step of `model` for streams like x_t ``[B, C, *]``, at rest.
@@ -97,29 +133,37 @@ def compile_step(model: Temporal, x_t: Tensor) -> CompiledStep:
         NotCompiledError: with the reason; the model can be stepped all the same.
         InputError, RuntimeError: the model does not take such input.
     """
-    if requested() not in ("auto", "cpu"):
-        raise NotCompiledError(f"the backend {requested()!r} is asked for")
+    if requested() not in _BACKENDS:
+        raise NotCompiledError(f"the backend {requested()!r} is asked for", passing=True)
+    if _casts():
+        raise NotCompiledError("autocast chooses other types", passing=True)
     if not x_t.is_cpu or x_t.dtype not in (torch.float32, torch.float64):
         raise NotCompiledError(f"the input is {x_t.dtype} on {x_t.device}, not float32 or float64 on the CPU")
     if not 0 < len(x_t) <= MOST_STREAMS or x_t.numel() == 0:
         raise NotCompiledError(f"there are {len(x_t)} streams, not 1 to {MOST_STREAMS}")
     for name, module in model.named_modules():
         if module.training:
-            raise NotCompiledError(f"{name} is in training mode")
+            raise NotCompiledError(f"{name} is in training mode", passing=True)
         if module._forward_hooks or module._forward_pre_hooks:
-            raise NotCompiledError(f"{name or 'the model'} has hooks")
+            raise NotCompiledError(f"{name or 'the model'} has hooks", passing=True)
         if not vars(module).keys().isdisjoint(("forward", "step")):
-            raise NotCompiledError(f"{name or 'the model'} has been given a method of its own")
+            raise NotCompiledError(f"{name or 'the model'} has been given a method of its own", passing=True)
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if tensor.is_floating_point() and (tensor.dtype is not x_t.dtype or not tensor.is_cpu):
-            raise NotCompiledError(f"{name} is {tensor.dtype} on {tensor.device}, and the input {x_t.dtype}")
+            reason = f"{name} is {tensor.dtype} on {tensor.device}, and the input {x_t.dtype}"
+            raise NotCompiledError(reason, passing=True)
         if not tensor.is_contiguous():
-            raise NotCompiledError(f"{name} is not contiguous")
+            raise NotCompiledError(f"{name} is not contiguous", passing=True)
     # Memory made in inference mode could not be written outside it.
     with torch.inference_mode(False), torch.no_grad():
-        # Kernels check nothing: the model itself says whether it takes such input.
-        model.step(x_t.detach())
+        # Kernels check nothing: the model itself says whether it takes such input. What it draws, it draws aside.
+        with torch.random.fork_rng(devices=()):
+            model.step(x_t.detach())
         return CompiledStep(model, x_t.detach().contiguous())
+
+
+def _casts() -> bool:
+    return torch.is_autocast_enabled("cpu")
 
 
 class _Recording:
@@ -216,7 +260,8 @@ def _last(to: _Recording, part: Any, x: Tensor, rest: State, path: tuple[str, ..
 
 
 def _window(to: _Recording, part: Any, x: Tensor, rest: WindowState, path: tuple[str, ...]) -> tuple[Tensor, State]:
-    return to.steps.window(x, rest.past), rest
+    past = rest.past.contiguous()
+    return to.steps.window(x, past), WindowState(past)
 
 
 # By exact class: a subclass may do something else.
@@ -293,7 +338,10 @@ def _flatten(to: _Recording, module: Any, x: Tensor, path: tuple[str, ...]) -> T
 
 
 def _modules(to: _Recording, module: Any, x: Tensor, path: tuple[str, ...]) -> Tensor:
-    for name, each in module.named_children():
+    for (
+        name,
+        each,
+    ) in module._modules.items():  # not `named_children`, which leaves out a module that stands there twice
         x = to.module(each, x, (*path, name))
     return x
 

@@ -28,8 +28,9 @@ def stream(model: Temporal, batch: int | None = None) -> "Streams":
     independent ones, x_t ``[8, C, *]``.
 
     On the CPU a model of known parts is compiled to one call at the first push (`Streams.not_compiled` says why another one
-    is not): the neurons' bits of `step`, ten times as quick. Changed weights are seen; after exchanging
-    modules or changing their settings make a new stream.
+    is not): the neurons' bits of `step`, ten times as quick. Changed and replaced weights are seen, but
+    not what is written past torch's count of versions (through ``.data`` or a numpy view); after that, and after exchanging
+    modules, changing their settings or hooking them, make a new stream.
 
     Args:
         model: in evaluation mode (``model.eval()``) and on the device of the input. It is not changed.
@@ -44,7 +45,8 @@ def stream(model: Temporal, batch: int | None = None) -> "Streams":
 class Streams:
     """Independent live streams through one model, which come and go; made by `stream`.
 
-    No gradients are recorded, and memory does not grow with time.
+    No gradients are recorded, and memory does not grow with time. A stream is for one thread at a time; several streams of one
+    model may run in several threads.
     """
 
     def __init__(self, model: Temporal, batch: int | None) -> None:
@@ -60,6 +62,7 @@ class Streams:
         self._compiled: dict[tuple[torch.Size, torch.dtype], CompiledStep] = {}
         self._not_compiled: dict[tuple[torch.Size, torch.dtype], str] = {}
         self._reason: str | None = None
+        self._reason_passes = False
         self._last: tuple[torch.Size, torch.dtype, CompiledStep] | None = None  # of the last push, if it was compiled
 
     def __len__(self) -> int:
@@ -72,7 +75,8 @@ class Streams:
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies and pickles: without machine code, which the next push compiles again."""
-        return self.__dict__ | {"_compiled": {}, "_last": None}
+        state = None if self._state is None else map_state(torch.clone, self._state)  # a copy of a compiled step's own
+        return self.__dict__ | {"_compiled": {}, "_last": None, "_state": state}
 
     def push(self, x_t: Tensor) -> Tensor:
         """Advance every stream by one time step.
@@ -123,12 +127,13 @@ class Streams:
                 compiled = compile_step(self.model, x_t if self._batched else x_t.unsqueeze(0))
             except (NotCompiledError, InputError, RuntimeError) as reason:
                 self._reason = str(reason)
+                self._reason_passes = isinstance(reason, NotCompiledError) and reason.passing
                 return None
             self._compiled[kind] = compiled
             self._no_streams = x_t.new_empty(0, *x_t.shape[self._batched :])
         if self._state is not compiled.state:
             if not compiled.go_on_from(self._state):
-                self._reason = "the state is of other streams"
+                self._reason, self._reason_passes = "the state is of other streams", True
                 return None
             self._state = compiled.state
         self._reason = None
@@ -139,7 +144,7 @@ class Streams:
         y_t, self._state = self.model.step(inputs, self._state)
         self._no_streams = inputs.new_empty(0, *inputs.shape[1:])
         # Only here: where a step fails too, the reason was the input.
-        if self._reason is not None:
+        if self._reason is not None and not self._reason_passes:
             self._not_compiled[inputs.shape[not self._batched :], inputs.dtype] = self._reason
         return y_t
 
@@ -167,6 +172,7 @@ class Streams:
             InputError: this is a single stream without batch axis, or the count is negative.
         """
         self._check_batched("add")
+        self._last = None
         if count < 0:
             raise InputError(f"stream: add({count}), expected a number of streams; remove(index) takes one away.")
         if self._state is not None:
@@ -183,6 +189,7 @@ class Streams:
         """
         self._check_batched("remove")
         self._check_index(index)
+        self._last = None
         if self._state is not None:
             self._state = map_state(lambda rows: torch.cat([rows[:index], rows[index + 1 :]]), self._state)
         self._batch -= 1
@@ -212,17 +219,22 @@ class Streams:
                 for a single stream without batch axis, of several streams.
         """
         header, tensors = _read(Path(path))
-        like = json.loads(header["input"])
-        batch = int(header["streams"])
+        try:
+            like, batch = json.loads(header["input"]), int(header["streams"])
+            shape, dtype = tuple(map(int, like["shape"])), getattr(torch, like["dtype"])
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise CheckpointError(
+                f"{path} is damaged: what it says of its streams cannot be read ({error!r})."
+            ) from error
         if not self._batched and batch != 1:
             raise CheckpointError(f"{path} holds {batch} streams; load it into stream(model, batch={batch}).")
         device = next((tensor.device for tensor in self.model.state_dict().values()), torch.device("cpu"))
-        no_streams = torch.empty(0, *like["shape"], dtype=getattr(torch, like["dtype"]), device=device)
+        no_streams = torch.empty(0, *shape, dtype=dtype, device=device)
         try:
             rest = self._at_rest(batch, no_streams)
         except (InputError, RuntimeError) as error:
             raise CheckpointError(
-                f"{path} holds the state of another model: it took input [B, {', '.join(map(str, like['shape']))}], "
+                f"{path} holds the state of another model: it took input [B, {', '.join(map(str, shape))}], "
                 f"which this one does not ({error})."
             ) from error
         found = {name: (list(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
@@ -235,7 +247,7 @@ class Streams:
                 )
         values = (tensors[name].to(device) for name, _ in _named(rest))
         self._state = map_state(lambda _: next(values), rest)
-        self._no_streams, self._batch = no_streams, batch
+        self._no_streams, self._batch, self._last = no_streams, batch, None
 
     @torch.no_grad()
     def _at_rest(self, count: int, no_streams: Tensor) -> State:

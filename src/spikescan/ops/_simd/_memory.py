@@ -13,7 +13,6 @@ from spikescan.ops._compile import inline, intrinsic
 from spikescan.ops._simd._functions import plus
 from spikescan.ops._simd._vector import BYTES, ELEMENT, Group, broadcast, call, constant, full
 
-AHEAD = 256
 LINE = 64
 
 
@@ -234,17 +233,6 @@ def store_rows(context: Any, array: Any, index: Any, stride: Any, vectors: Any, 
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, vectors, group), generate
-
-
-@inline
-def further(slot, size, jump):
-    """How far away lies what a sweep needs `AHEAD` neurons later, from neuron `slot` of a block of `size`.
-
-    Within the block that many neurons on; at its end at the start of the next tile, which lies `jump` away. Asking there for
-    the same neurons of the next tile, as one would first think, puts too many lines into the same sets of the cache where the
-    size of a step is a multiple of a page.
-    """
-    return AHEAD if slot + AHEAD < size else jump + AHEAD - size
 
 
 @inline

@@ -21,7 +21,7 @@ from spikescan.ops._filters import (
     spread_back,
     sum_of_taps,
     table_of,
-    tabulate_taps,
+    tabulated,
     tapped,
     total,
     window_back,
@@ -269,14 +269,8 @@ def _advance(x, table, window, y, following, n, base, neurons, k, kind, level, g
 
 def table_of_step(weight: Tensor, bias: Tensor, x_t: Tensor) -> Tensor:
     """The taps as `call_of_step` takes them."""
-    like, layout = _layout_of_step(x_t.shape, weight.shape, weight.dtype)
-    k = weight.shape[1]
-    table = weight.new_empty(layout.columns * rows_of(k))
-    tabulate_taps(
-        weight.data_ptr(), bias.data_ptr(), table.data_ptr(), like, k, rows_of(k), layout.channels, layout.space,
-        layout.columns, 1.0,
-    )  # fmt: skip
-    return table
+    _, layout = _layout_of_step(x_t.shape, weight.shape, weight.dtype)
+    return tabulated(weight, bias, layout, 1.0)
 
 
 def call_of_step(

@@ -26,7 +26,7 @@ from spikescan.ops._filters import (
     spread_back,
     sum_of_taps,
     table_of,
-    tabulate_taps,
+    tabulated,
     tapped,
     total,
     window_back,
@@ -405,14 +405,8 @@ def _advance(
 
 def table_of_step(weight: Tensor, bias: Tensor, x_t: Tensor) -> Tensor:
     """The taps as `call_of_step` takes them."""
-    like, layout = _layout_of_step(x_t.shape, weight.dtype)
-    k = weight.shape[1]
-    table = weight.new_empty(layout.columns * rows_of(k))
-    tabulate_taps(
-        weight.data_ptr(), bias.data_ptr(), table.data_ptr(), like, k, rows_of(k), layout.channels, layout.space,
-        layout.columns, -LOG2_E,
-    )  # fmt: skip
-    return table
+    _, layout = _layout_of_step(x_t.shape, weight.dtype)
+    return tabulated(weight, bias, layout, -LOG2_E)
 
 
 def call_of_step(

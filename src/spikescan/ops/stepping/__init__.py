@@ -140,7 +140,8 @@ class LinkedStep:
     def __init__(self, calls: "list[Call]", tensors: list[Tensor], x: Tensor, y: Tensor) -> None:
         self._tensors = tensors
         ends = ((each.data_ptr(), each.numel() * each.itemsize) for each in (x, y))
-        self._run = load("stepping", "link").Program(calls, *ends).run
+        self._program = load("stepping", "link").Program(calls, *ends)  # its machine code goes when it does
+        self._run = self._program.run
 
     def __call__(self, x: Tensor, y: Tensor) -> None:
         """Run the step on the values of x, and write what comes out to y: contiguous tensors, as those given to `link`."""

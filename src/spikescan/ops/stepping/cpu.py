@@ -55,7 +55,8 @@ def linear_call(x: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor) -> Ca
     """``y = x weight + bias``: x ``[B, I]``, weight ``[I, O]``, bias ``[O]``, y ``[B, O]``.
 
     Sums in the order of the inputs, each product rounded with its sum, and the bias last: what matrix products do up to
-    some 200 inputs, so that a stream mostly has their bits too. Where nothing spikes nothing is added.
+    some 200 inputs, so that a stream mostly has their bits too. Where nothing spikes nothing is added, an infinite weight
+    neither, with which torch multiplies 0.
     """
     inputs, outputs = weight.shape
     addresses = (x.data_ptr(), weight.data_ptr(), 0 if bias is None else bias.data_ptr(), y.data_ptr())
@@ -125,8 +126,8 @@ def add_call(a: Tensor, b: Tensor, y: Tensor) -> Call:
 @kernel
 def _max(x_at, maximum_at, like, size):
     x, maximum = row(x_at, size, like), row(maximum_at, size, like)
-    for i in range(size):
-        maximum[i] = x[i] if x[i] > maximum[i] else maximum[i]
+    for i in range(size):  # what is no number stays, and is taken
+        maximum[i] = maximum[i] if maximum[i] >= x[i] or maximum[i] != maximum[i] else x[i]
 
 
 def max_call(x: Tensor, maximum: Tensor) -> Call:

@@ -8,6 +8,7 @@ import ctypes
 from collections.abc import Sequence
 from typing import Any
 
+import llvmlite.binding as llvm
 import numba
 from llvmlite import ir
 from numba.core import cgutils
@@ -41,7 +42,6 @@ class Program:
     @global_compiler_lock  # type: ignore[untyped-decorator]
     def __init__(self, calls: Sequence[Call], x: Memory, y: Memory) -> None:
         context = cpu_target.target_context
-        self._library = context.codegen().create_library(_NAME)  # holds the machine code
         module = context.create_module(_NAME)
         function = ir.Function(module, ir.FunctionType(_STATUS, [_ADDRESS, _ADDRESS]), _NAME)
         builder = ir.IRBuilder(function.append_basic_block())
@@ -52,10 +52,12 @@ class Program:
             failed = builder.or_(failed, _emit(context, builder, kernel, arguments))
         _copy(builder, target, _ADDRESS(y[0]), y[1])
         builder.ret(failed)
-        self._library.add_ir_module(module)
-        self._library.finalize()
+        # An engine of its own, whose machine code goes when the program does: Numba's keeps all that it was ever given.
+        target = llvm.Target.from_triple(module.triple).create_target_machine(jit=True)
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(str(module)), target)
+        self._engine.finalize_object()
         prototype = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
-        self.run = prototype(self._library.get_pointer_to_function(_NAME))
+        self.run = prototype(self._engine.get_function_address(_NAME))
         """Runs all calls; not 0 if one failed, whose only reason is that memory is full. Not for two threads at once."""
 
 

@@ -341,7 +341,9 @@ def table_of_step(parameters: tuple[Tensor | float, ...], channels: int, dtype: 
         return _constant_table(parameters, channels, dtype)
     return torch.stack(
         [
-            (each.to(dtype) if isinstance(each, Tensor) else torch.tensor(each, dtype=dtype)).expand(channels)
+            (each.to(dtype) if isinstance(each, Tensor) else torch.tensor(each, dtype=dtype, device="cpu")).expand(
+                channels
+            )
             for each in parameters
         ]
     )
@@ -350,7 +352,7 @@ def table_of_step(parameters: tuple[Tensor | float, ...], channels: int, dtype: 
 @functools.lru_cache(maxsize=256)
 def _constant_table(parameters: tuple[float, ...], channels: int, dtype: torch.dtype) -> Tensor:
     """Constants are the same in every step; the kernel only reads the table."""
-    return torch.tensor(parameters, dtype=dtype).unsqueeze(1).expand(-1, channels).contiguous()
+    return torch.tensor(parameters, dtype=dtype, device="cpu").unsqueeze(1).expand(-1, channels).contiguous()
 
 
 @functools.lru_cache(maxsize=256)

@@ -28,7 +28,7 @@ NARROW = 128
 
 
 @inline
-def _pack(x, packed, n, stop, first, last, neurons, group):
+def _pack(x, packed, n, first, last, neurons, group):
     """The inputs of the vector at neuron n from `first` to `last`, side by side."""
     step = BYTES // x.itemsize
     for i in range(first, last):
@@ -37,7 +37,7 @@ def _pack(x, packed, n, stop, first, last, neurons, group):
 
 @inline
 def _add(weight, t, i, rows_in, newest, order, banded, inputs, h):
-    """h with what row t of the matrix takes of the inputs i: nothing outside the band, where there is one."""
+    """The sum h with what row t of the matrix takes of the inputs i: nothing outside the band, where there is one."""
     if len(banded) > 0 and (i > t + newest or i <= t + newest - order):
         return h  # not 0 * inputs, which may be no number
     return fma(full(weight[t * rows_in + i], h), inputs, h)
@@ -110,9 +110,9 @@ def _forward(
                 from_row, to_row = max(first - newest, 0), min(last - 1 - newest + order, rows_out)
             for n in range(start, stop, step):
                 if stop - n >= step:
-                    _pack(x, packed, n, stop, first, last, neurons, whole(x))
+                    _pack(x, packed, n, first, last, neurons, whole(x))
                 else:
-                    _pack(x, packed, n, stop, first, last, neurons, part(x, stop - n))
+                    _pack(x, packed, n, first, last, neurons, part(x, stop - n))
                 _accumulate(
                     packed, sums, weight, (n - start) // step, from_row, to_row, first, last, rows_in, rows_out, newest,
                     order, banded,
