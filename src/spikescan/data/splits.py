@@ -53,7 +53,7 @@ def hold_out_stretches(samples: int, count: int, stretches: int) -> list[tuple[i
     held = [(end - (count * end // max(samples, 1) - count * start // max(samples, 1)), end) for start, end in parts]
     if any(start == end for start, end in held):
         raise DataError(
-            f"stretches is {stretches}, too many to hold out {count} of {samples} in: expected a number that leaves some in each."
+            f"stretches is {stretches}, too many to hold out {count} of {samples} in: expected fewer, so that each holds some."
         )
     return held
 
