@@ -1,19 +1,28 @@
 import copy
+import gc
 import os
 import pickle
 import stat
+import weakref
 
 import pytest
 import torch
 from torch import nn
 
 from spikescan.errors import CheckpointError, InputError
-from spikescan.layers import LeakyReadout, MaxReadout, RateReadout, Residual, Scale, Sequential
+from spikescan.layers import LeakyReadout, MaxReadout, PerStep, RateReadout, Residual, Scale, Sequential, Window
 from spikescan.models import mlp
 from spikescan.neurons import DSN, LIF, ParametricLIF, SlidingPSN, StaticDSN
-from spikescan.neurons.base import Temporal
+from spikescan.neurons.base import Temporal, map_state
 from spikescan.ops import backend
 from spikescan.streaming import stream
+
+
+class Noisy(nn.Module):
+    """Adds numbers that it draws, in evaluation too."""
+
+    def forward(self, x):
+        return x + torch.rand_like(x)
 
 
 def a_model(width=4):
@@ -255,6 +264,7 @@ COMPILED = {
     "SlidingPSN": lambda: SlidingPSN(3),
     "mlp": lambda: mlp(3, 2, neuron=DSN, width=5, norm="batch", window=2, dropout=0.5),
     "mlp, membrane": lambda: mlp(3, 2, neuron=DSN, width=5, residual="membrane", norm="rms", readout="leaky"),
+    "twice": lambda: Sequential(nn.Sequential(twice := nn.Linear(3, 3), nn.Identity(), twice), DSN(3)),
     "modules": lambda: Sequential(nn.Sequential(nn.Linear(3, 4), nn.Identity(), Scale(4)), DSN(4), MaxReadout()),
     "shortcut": lambda: Residual(Sequential(nn.Linear(3, 4), DSN(4)), nn.Linear(3, 4)),
     "space": lambda: Sequential(nn.Unflatten(1, (3, 1, 1)), nn.BatchNorm2d(3), DSN(3), nn.Flatten(), nn.Linear(3, 2)),
@@ -307,6 +317,58 @@ def test_a_backend_that_is_asked_for_is_used(model, x):
     assert "reference" in live.not_compiled
 
 
+def test_a_backend_that_is_asked_for_later_is_used_too_and_only_as_long(x):
+    live = stream(built("DSN"), batch=3)
+    live.push(x[0])
+    with backend("reference"):
+        live.push(x[1])
+        assert "reference" in live.not_compiled
+    live.push(x[2])
+    assert live.not_compiled is None
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        live.push(x[3])
+        assert "autocast" in live.not_compiled
+    live.push(x[4])
+    assert live.not_compiled is None
+
+
+def test_streams_leave_no_machine_code_behind(x):
+    module = a_model()
+    programs = []
+    for _ in range(3):
+        live = stream(module, batch=3)
+        live.push(x[0])
+        programs.append(weakref.ref(live._last[2]._run._program))
+        del live
+    gc.collect()
+    assert [program() for program in programs] == [None] * 3
+
+
+def test_what_is_no_number_stays_the_largest(x):
+    module = Sequential(nn.Linear(3, 2), MaxReadout()).double().eval()
+    live = stream(module, batch=3)
+    x[1, 0, 0] = torch.nan
+    y = torch.stack([live.push(x_t) for x_t in x])
+    torch.testing.assert_close(y, module(x)[0], equal_nan=True)
+    assert y[1:, 0].isnan().all()
+
+
+def test_the_first_push_draws_nothing(x):
+    live = stream(Sequential(nn.Linear(3, 2), Noisy()).double().eval(), batch=3)
+    torch.manual_seed(3)
+    first = live.push(x[0]) - live.model[0].step(x[0])[0]
+    torch.manual_seed(3)
+    torch.testing.assert_close(first, torch.rand_like(first))
+
+
+def test_another_number_of_streams_is_another_input(x):
+    live = stream(PerStep(nn.Linear(3, 2)).double().eval(), batch=2)
+    live.push(x[0, :2])
+    live.add()
+    with pytest.raises(InputError, match=r"expected \[3, C, \*\]"):
+        live.push(x[1, :2])
+
+
 def test_hooks_are_called(model, x):
     seen = []
     model[0].module.register_forward_hook(lambda *call: seen.append(call))
@@ -339,7 +401,56 @@ def test_changed_weights_are_seen(name, change, x):
     assert live.not_compiled is None
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda live: pickle.loads(pickle.dumps(live))])
+@pytest.mark.parametrize("change", ["assigned", "replaced", "freed"])
+def test_replaced_weights_are_seen(change, x):
+    module = built("mlp")
+    linear = module.parts["head"].module
+    live = stream(module, batch=3)
+    live.push(x[0])
+    _, state = module(x[:1])
+    for _ in range(3):
+        changed = {
+            key: value * 0.5 if value.is_floating_point() else value for key, value in module.state_dict().items()
+        }
+        if change == "assigned":
+            module.load_state_dict(changed, assign=True)
+        elif change == "replaced":
+            linear.weight, linear.bias = (nn.Parameter(each.detach() * 0.5) for each in (linear.weight, linear.bias))
+        else:  # the next one may come to lie where the last one lay
+            linear.weight.data = linear.weight.detach() * 0.5
+        y, after = live.push(x[1]), live._state
+        torch.testing.assert_close(y, module(x[1:2], state)[0][0])
+        state = map_state(torch.clone, after)
+    linear.bias = None
+    torch.testing.assert_close(live.push(x[2]), module(x[2:3], state)[0][0])
+    assert live.not_compiled is None
+
+
+WINDOWED = {
+    "window": lambda: Sequential(Window(3, 4), nn.Linear(12, 4), DSN(4, kernel_size=5), MaxReadout()),
+    "sliding": lambda: Sequential(nn.Linear(3, 4), SlidingPSN(6), LIF(), RateReadout()),
+}
+
+
+@pytest.mark.parametrize("name", WINDOWED)
+def test_a_compiled_step_and_one_by_parts_carry_one_state(name, x):
+    """Whatever is done to the state of several streams between pushes, which may be stored in another order."""
+    torch.manual_seed(0)
+    module = WINDOWED[name]().double().eval()
+    whole, parts = stream(module, batch=3), stream(module, batch=3)
+    parts._compiled_step = lambda x_t: None
+    changes = [lambda s: s.reset(1), lambda s: s.remove(0), lambda s: s.add(), lambda s: s.reset(0)]
+    for t, x_t in enumerate(x):
+        torch.testing.assert_close(whole.push(x_t[: len(whole)]), parts.push(x_t[: len(parts)]))
+        if t % 2:
+            for live in (whole, parts):
+                changes[t // 2](live)
+    for mine, other in zip(whole._state, parts._state, strict=True):
+        for a, b in zip(mine, other, strict=True):
+            torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda live: pickle.loads(pickle.dumps(live))])
 def test_a_copy_goes_its_own_way(copied, x):
     live = stream(built("mlp"), batch=3)
     live.push(x[0])

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from spikescan.analysis import Agreement, measure_agreement, measure_latency, record, record_steps
 from spikescan.errors import InputError
 from spikescan.firing import Binary
-from spikescan.layers import RateReadout, Sequential
+from spikescan.layers import EachPlace, RateReadout, Sequential
+from spikescan.models import forecaster
 from spikescan.neurons import DSN, LIF, MPEPSN, PSN, MaskedPSN, SlidingPSN, StaticDSN
 from spikescan.neurons.base import State, Temporal
 
@@ -194,3 +195,16 @@ def test_a_model_that_is_not_compiled_is_checked_without_a_stream():
     assert [way.name for way in agreement.ways] == ["in chunks of 16", "in chunks of 100", "step by step"]
     assert "part by part: 1 is a StaticDSN" in agreement.summary()
     assert Agreement.from_dict(agreement.to_dict()) == agreement
+
+
+def test_a_forecaster_agrees_and_what_differs_in_it_is_found():
+    torch.manual_seed(0)
+    model = forecaster(1, 4, neuron=DSN, variables=4, width=8, depth=1, window=2).double()
+    x = torch.randn(T, B, 1, 4, dtype=torch.float64)
+    agreement = measure_agreement(model, x, lengths=torch.tensor([T, 1, 17, 30, 0]))
+    assert agreement.holds
+    faulty = Faulty(EachPlace(Sequential(nn.Linear(2, 16), DSN(16))), 1.5).double()
+    found = measure_agreement(faulty, 4.0 * torch.randn(T, B, 2, 3, dtype=torch.float64), lengths=torch.full((B,), T))
+    step = next(way for way in found.ways if way.name == "step by step")
+    assert 0 < step.spikes.differing < step.spikes.total == T * B * 16 * 3
+    assert step.largest_margin > 0.0

@@ -6,7 +6,7 @@ from spikescan.analysis import measure_firing, record, record_chunks, record_ste
 from spikescan.analysis.recording import record_compiled
 from spikescan.errors import InputError
 from spikescan.firing import Binary
-from spikescan.layers import RateReadout, Residual, Sequential
+from spikescan.layers import EachPlace, RateReadout, Residual, Sequential
 from spikescan.neurons import DSN, LIF, SlidingPSN
 from spikescan.neurons.base import map_state
 
@@ -195,3 +195,23 @@ def test_a_compiled_recording_is_that_of_single_steps(lengths):
         assert layer.neuron is neuron
     torch.testing.assert_close(compiled.output, stepped.output)
     torch.testing.assert_close(compiled.state, stepped.state)
+
+
+@pytest.mark.parametrize("lengths", [None, [T, 9, 1]])
+def test_places_that_are_samples_to_a_neuron_are_places_of_the_sample(lengths):
+    """Whether the parts around it have a step of their own or run `forward` on a single step."""
+    torch.manual_seed(0)
+    model = Sequential(EachPlace(Sequential(nn.Linear(2, 6), DSN(6), nn.Linear(6, 1))), RateReadout())
+    x = 3.0 * torch.randn(T, B, 2, 4)
+    given = None if lengths is None else torch.tensor(lengths)
+    whole, steps = record(model, x, lengths=given), record_steps(model, x, lengths=given)
+    for place in range(4):
+        alone = record(model[0].module, x[..., place], lengths=given)
+        for name, layer in whole.layers.items():
+            spikes = alone.layers[name.removeprefix("0.module.")].spikes
+            assert torch.equal(layer.spikes[..., place], spikes)
+            assert torch.equal(steps.layers[name].spikes[..., place], spikes)
+            assert layer.traces["membrane"].shape == layer.spikes.shape
+    (rate,) = whole.firing_rates().values()
+    assert rate.per_neuron.shape == (6, 4)
+    assert rate.per_neuron.max() <= 4

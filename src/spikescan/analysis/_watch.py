@@ -20,6 +20,7 @@ class Call(NamedTuple):
     name: str
     neuron: Neuron
     x: Tensor
+    """``[T, B, C, *]``, T = 1 for a single step; so are the spikes."""
     state: State | None
     spikes: Tensor
 
@@ -38,7 +39,7 @@ def watch(model: nn.Module) -> Iterator[list[Call]]:
     try:
         for name, neuron in neurons.items():
             for method in _METHODS:
-                vars(neuron)[method] = _recorded(name, neuron, getattr(neuron, method), calls, running)
+                vars(neuron)[method] = _recorded(name, neuron, method, calls, running)
         yield calls
     finally:
         for neuron, method, original in originals:
@@ -48,11 +49,13 @@ def watch(model: nn.Module) -> Iterator[list[Call]]:
                 vars(neuron)[method] = original
 
 
-def _recorded(
-    name: str, neuron: Neuron, method: Callable[..., Any], calls: list[Call], running: set[Neuron]
-) -> Callable[..., Any]:
-    """`method`, but each call is appended to `calls`, except one that the neuron makes of itself."""
+def _recorded(name: str, neuron: Neuron, called: str, calls: list[Call], running: set[Neuron]) -> Callable[..., Any]:
+    """The method `called`, but each call is appended to `calls`, except one that the neuron makes of itself."""
+    method = getattr(neuron, called)
     signature = inspect.signature(method)
+
+    def over_time(tensor: Tensor) -> Tensor:
+        return tensor.detach().unsqueeze(0) if called == "step" else tensor.detach()
 
     def recorded(*args: Any, **kwargs: Any) -> Any:
         if neuron in running:
@@ -63,7 +66,7 @@ def _recorded(
         finally:
             running.discard(neuron)
         x, *rest = signature.bind(*args, **kwargs).args
-        calls.append(Call(name, neuron, x.detach(), rest[0] if rest else None, spikes.detach()))
+        calls.append(Call(name, neuron, over_time(x), rest[0] if rest else None, over_time(spikes)))
         return spikes, after
 
     return recorded

@@ -1,6 +1,6 @@
 """What happened inside a model: the spikes of every neuron layer, and membrane and decay where a neuron shows them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -115,7 +115,7 @@ def record_chunks(
             output, after = model(chunk, after, left)
             yield output, after
 
-    return _gather(model, x, lengths, run(), torch.cat, traces)
+    return _gather(model, x, lengths, run(), traces)
 
 
 def record_steps(model: Temporal, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> Recording:
@@ -129,9 +129,9 @@ def record_steps(model: Temporal, x: Tensor, state: State | None = None, lengths
             output, after = model.step(x_t, before)
             # A stream that has ended keeps the state of its last valid step.
             before = after if lengths is None else _choose(t < lengths, after, before)
-            yield output, before
+            yield output.unsqueeze(0), before
 
-    return _gather(model, x, lengths, run(), torch.stack, traces=False)
+    return _gather(model, x, lengths, run(), traces=False)
 
 
 def record_compiled(model: Temporal, x: Tensor, lengths: Tensor | None = None) -> Recording:
@@ -237,15 +237,18 @@ def _gather(
     x: Tensor,
     lengths: Tensor | None,
     run: Iterator[tuple[Tensor, State]],
-    join: Callable[[list[Tensor]], Tensor],
     traces: bool,
 ) -> Recording:
-    """Go through `run`, which gives output and state piece by piece, and `join` over time what each piece gave."""
+    """Go through `run`, which gives output and state piece by piece, and join over time what each piece gave."""
     outputs: list[Tensor] = []
     spikes: list[dict[str, Tensor]] = []
     shown: list[dict[str, Mapping[str, Tensor]]] = []
     neurons: dict[str, Neuron] = {}
     state: State = ()
+
+    def joined(pieces: list[Tensor]) -> Tensor:
+        return _of_samples(torch.cat(pieces), x.shape[1])
+
     with evaluating(model), torch.no_grad(), watch(model) as calls:
         for output, after in run:
             piece = name_calls(calls)
@@ -259,12 +262,17 @@ def _gather(
     layers = {
         name: LayerRecording(
             neuron=neuron,
-            spikes=zero_padding(join([piece[name] for piece in spikes]), lengths),
-            traces={key: join([piece[name][key] for piece in shown]) for key in shown[0][name]},
+            spikes=zero_padding(joined([piece[name] for piece in spikes]), lengths),
+            traces={key: joined([piece[name][key] for piece in shown]) for key in shown[0][name]},
         )
         for name, neuron in neurons.items()
     }
-    return Recording(x, zero_padding(join(outputs), lengths), detach(state), _all_lengths(x, lengths), layers)
+    return Recording(x, zero_padding(torch.cat(outputs), lengths), detach(state), _all_lengths(x, lengths), layers)
+
+
+def _of_samples(values: Tensor, samples: int) -> Tensor:
+    """``[T, B * places, C]``, of a neuron to which each place is a sample (`EachPlace`), as ``[T, B, C, places]``."""
+    return values if values.shape[1] == samples else values.unflatten(1, (samples, -1)).movedim(2, -1)
 
 
 def _trace(call: Call) -> Mapping[str, Tensor]:
