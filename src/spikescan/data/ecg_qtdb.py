@@ -65,7 +65,8 @@ def ecg_qtdb(
 ) -> Dataset:
     """Heart beats of the QT Database as events, and at each of 1,301 steps which of six waves it is (Yin et al., 2021).
 
-    Four channels, two leads with a channel for up and one for down; 618 sequences to train, 141 to test. The classes are
+    Four channels, two leads with a channel for up and one for down; 618 sequences to train, 141 to test. The last step of each
+    has -1 in the first channel, as published, which marks its end. The classes are
     P, PQ, QR, RS, ST and TP. Targets ``[N, T]``, -100 where nobody named the wave (8 to 10 % of the steps).
 
     Args:

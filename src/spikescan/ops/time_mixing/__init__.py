@@ -29,7 +29,9 @@ def time_mixing(
         bias: ``[T_out]``.
         firing: what turns the result into spikes; the default returns the result itself.
         order: k, where the matrix is a band: row t takes the k inputs up to i = t + T_in - T_out, and what the weight holds
-            elsewhere is not used. It costs k multiplications a row instead of T_in. None takes all inputs.
+            elsewhere is not used. It costs k multiplications a row instead of T_in. None takes all inputs. An input that is no
+            number spoils the rows of its band in a CPU forward; in the other backends, and in gradients of bands wider than
+            128, any row, since these multiply it by zero.
 
     Returns:
         ``[T_out, ...]`` in the dtype of x.
