@@ -259,6 +259,8 @@ def test_what_does_not_fit_is_named(tmp_path, arrays, message):
     [
         ("a,b\n1,2\n", "no column sample.*A table has a row a step"),
         ("sample,a\n1,2\n", "has the columns sample, a"),
+        ("sample,a,target\n", "has the columns sample, a, target, but no rows"),
+        ("sample,a,b,a,target\n1,2,3,4,0\n", "more than one column 'a'"),
         ("sample,a,target\n1,2\n", "row 2 has 2 fields, the header has 3"),
         ("sample,a,target\n1,x,0\n", "the column a holds no numbers"),
         ("sample,a,target\n1,2,0\n1,2,1\n", "a target changes within a sample.*step_target"),

@@ -4,7 +4,8 @@ import csv
 import lzma
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,7 @@ def _read_csv(path: Path) -> Arrays:
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise DataError(f"{path}: row {number} has {len(row)} fields, the header has {len(header)}.")
-    return _from_table(path, dict(zip(header, map(np.array, zip(*rows, strict=True)), strict=False)))
+    return _from_table(path, header, [np.array([row[index] for row in rows]) for index in range(len(header))])
 
 
 def _read_parquet(path: Path) -> Arrays:
@@ -107,13 +108,19 @@ def _read_parquet(path: Path) -> Arrays:
     except ImportError:
         raise DataError(f"{path} needs a package: pip install pyarrow. A .csv or .npz needs none.") from None
     table = parquet.read_table(path)
-    return _from_table(path, {name: table[name].to_numpy() for name in table.column_names})
+    return _from_table(path, table.column_names, [column.to_numpy() for column in table.columns])
 
 
-def _from_table(path: Path, columns: Mapping[str, np.ndarray]) -> Arrays:
+def _from_table(path: Path, names: Sequence[str], values: Sequence[np.ndarray]) -> Arrays:
     """Rows of steps to ragged arrays; a sample's rows may stand anywhere, but in the order of time."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(f"{path} has more than one column {twice[0]!r}, expected each name once. Rename or drop them.")
+    columns = dict(zip(names, values, strict=True))
     if "sample" not in columns:
         raise DataError(f"{path} has no column sample (it has {', '.join(columns) or 'none'}). {_TABLE}")
+    if len(columns["sample"]) == 0:
+        raise DataError(f"{path} has the columns {', '.join(columns)}, but no rows. {_TABLE}")
     _, first, sample = np.unique(columns["sample"], return_index=True, return_inverse=True)
     rank = np.argsort(np.argsort(first))[sample]  # samples in the order in which they appear
     order = np.argsort(rank, kind="stable")
