@@ -296,3 +296,18 @@ def test_a_parquet_file_says_which_package_it_needs(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(DataError, match="pip install pyarrow"):
         sequence(path=str(tmp_path / "own.parquet"))
+
+
+def test_a_parquet_file(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "own.parquet"
+    columns = [["a", "a", "b", "c"], [0.0, 1.0, 2.0, 3.0], [1, 1, 0, 1]]
+    parquet.write_table(pyarrow.table(columns, names=["sample", "x", "target"]), path)
+    assert sequence(path=str(path)).classes == 2
+    parquet.write_table(pyarrow.table([*columns, columns[1]], names=["sample", "x", "target", "x"]), path)
+    with pytest.raises(DataError, match="more than one column 'x'"):
+        sequence(path=str(path))
+    path.write_text("text")
+    with pytest.raises(DataError, match="is no Parquet file"):
+        sequence(path=str(path))

@@ -107,7 +107,11 @@ def _read_parquet(path: Path) -> Arrays:
         import pyarrow.parquet as parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
         raise DataError(f"{path} needs a package: pip install pyarrow. A .csv or .npz needs none.") from None
-    table = parquet.read_table(path)
+    try:
+        with parquet.ParquetFile(path) as file:
+            table = file.read()
+    except ValueError as error:  # pyarrow's errors are such
+        raise DataError(f"{path} is no Parquet file, or a damaged one ({error}).") from error
     return _from_table(path, table.column_names, [column.to_numpy() for column in table.columns])
 
 
