@@ -164,6 +164,7 @@ c,test,3,8,9,{3}
         ("target", ("up", "up", "down", "up"), 2, [[1]]),
         ("target", (2, 2, 0, 1), 3, [[2]]),
         ("target", (0.5, 0.5, 1.5, 2.5), None, [[0.5]]),
+        ("target", (2**70, 2**70, 0, 1), None, [[2**70]]),
         ("step_target", (0, 1, 1, 0), 2, [[0, 1]]),
         ("step_target_x", (0.5, 1.5, 1, 0), None, [[0.5, 1.5]]),
     ],
@@ -177,6 +178,13 @@ def test_a_table(tmp_path, target, values, classes, train):
     np.testing.assert_array_equal(inputs[0], [[1.0, 2.0], [1.5, 3.0]])
     assert [np.ravel(row).tolist() for row in targets] == train
     assert samples(dataset.test)[0][0].shape == (2, 2)
+
+
+@pytest.mark.parametrize("start", [1_700_000_000, 1_700_000_000_000_000_000])
+def test_steps_of_a_table_may_be_times(tmp_path, start):
+    rows = [f"{sample},{start + step},{step},{sample}" for sample in range(4) for step in range(3)]
+    (tmp_path / "own.csv").write_text("\n".join(["sample,step,a,target", *rows]))
+    assert sequence(path=str(tmp_path / "own.csv")).time_steps == 3
 
 
 @pytest.mark.parametrize("bin_by", ["time", "count"])
@@ -263,7 +271,8 @@ def test_what_does_not_fit_is_named(tmp_path, arrays, message):
         ("sample,a,b,a,target\n1,2,3,4,0\n", "more than one column 'a'"),
         ("sample,a,target\n1,2\n", "row 2 has 2 fields, the header has 3"),
         ("sample,a,target\n1,x,0\n", "the column a holds no numbers"),
-        ("sample,a,target\n1,2,0\n1,2,1\n", "a target changes within a sample.*step_target"),
+        ("sample,a,target\n1,2,0\n1,2,1\n", "target changes within sample 1.*step_target"),
+        ("sample,split,a,target\n1,train,2,0\n1,test,2,0\n", "split changes within sample 1"),
         ("sample,step,a,target\n1,1,2,0\n1,0,2,0\n", "steps of sample 1 do not ascend"),
     ],
 )

@@ -128,51 +128,64 @@ def _from_table(path: Path, names: Sequence[str], values: Sequence[np.ndarray]) 
     _, first, sample = np.unique(columns["sample"], return_index=True, return_inverse=True)
     rank = np.argsort(np.argsort(first))[sample]  # samples in the order in which they appear
     order = np.argsort(rank, kind="stable")
-    counts = np.bincount(rank)
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    starts = offsets[:-1]
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(rank))])
+    rows = {name: column[order] for name, column in columns.items()}
+    samples = rows["sample"]
     named = {kind: [n for n in columns if n == kind or n.startswith(f"{kind}_")] for kind in ("target", "step_target")}
     targets = named["target"] or named["step_target"]
     features = [name for name in columns if name not in ("sample", "split", "step", *targets)]
     if not targets or (named["target"] and named["step_target"]) or not features:
         raise DataError(f"{path} has the columns {', '.join(columns)}. {_TABLE}")
-    y = np.stack([_numbers_or_text(columns[name])[order] for name in targets], axis=1)
+    y = [_numbers_or_text(rows[name]) for name in targets]
+    if named["target"]:
+        advice = "Call the column step_target for one a step."
+        y = [_once(path, name, column, samples, offsets, advice) for name, column in zip(targets, y, strict=True)]
     arrays = {
-        "x": np.stack([_numbers(path, name, columns[name])[order] for name in features], axis=1),
+        "x": np.stack([_numbers(path, name, rows[name]) for name in features], axis=1),
+        "y": y[0] if len(targets) == 1 else np.stack(y, axis=1),
         "offsets": offsets,
         "channel_names": np.array(features),
     }
     if "step" in columns:
-        step = _numbers(path, "step", columns["step"])[order]
-        falling = (np.diff(step) <= 0) & (np.diff(rank[order]) == 0)
+        step = _numbers(path, "step", rows["step"])
+        falling = ~(step[1:] > step[:-1]) & (np.diff(rank[order]) == 0)
         if falling.any():
-            name = columns["sample"][order][int(falling.argmax())]
+            name = samples[int(falling.argmax())]
             raise DataError(f"{path}: the steps of sample {name} do not ascend. Sort the rows by sample and step.")
-    if named["target"]:
-        if (y != y[np.repeat(starts, counts)]).any():
-            raise DataError(f"{path}: a target changes within a sample. Call the column step_target for one a step.")
-        y = y[starts]
-    arrays["y"] = y[:, 0] if len(targets) == 1 else y
     if "split" in columns:
-        arrays["split"] = _numbers_or_text(columns["split"])[order][starts]
+        split = _once(path, "split", rows["split"], samples, offsets, "All rows of a sample belong to one split.")
+        arrays["split"] = _numbers_or_text(split)
     return arrays
 
 
+def _once(
+    path: Path, name: str, column: np.ndarray, samples: np.ndarray, offsets: np.ndarray, advice: str
+) -> np.ndarray:
+    """What a column says of each sample; raises where it changes within one."""
+    values = column[offsets[:-1]]
+    changed = column != np.repeat(values, np.diff(offsets))
+    if changed.any():
+        raise DataError(f"{path}: {name} changes within sample {samples[int(changed.argmax())]}. {advice}")
+    return values
+
+
 def _numbers(path: Path, name: str, column: np.ndarray) -> np.ndarray:
+    """Whole numbers stay whole: float64 does not tell times in nanoseconds apart."""
+    found = _numbers_or_text(column)
     try:
-        return column.astype(np.float32)
+        return found if found.dtype.kind in "iu" else found.astype(np.float64)
     except ValueError as error:
         raise DataError(f"{path}: the column {name} holds no numbers ({error}). {_TABLE}") from None
 
 
 def _numbers_or_text(column: np.ndarray) -> np.ndarray:
     """Text as whole numbers where all of it is, as numbers where all of it is, else as it stands."""
-    for kind in (np.int64, np.float32):
+    for kind in (np.int64, np.float64):
         if column.dtype.kind not in "UO":
             break
         try:
             return column.astype(kind)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             continue
     return column
 
