@@ -69,7 +69,7 @@ def sequence(
     place = Path(path).expanduser()
     binning = _Binning(frames, window, bin_by)
     parts = [_recordings(where, arrays, binning, targets) for where, arrays in read_arrays(place)]
-    inputs = [np.ascontiguousarray(x, np.float32) for part in parts for x in part.inputs]
+    inputs = [_float32(part.where, "an input", x) for part in parts for x in part.inputs]
     inputs = [x.reshape(len(x), -1) for x in inputs] if flatten else inputs
     _check_inputs(str(place), inputs)
     split = _split(str(place), parts, validation, test, split_seed)
@@ -246,7 +246,7 @@ def _targets(
     y = np.concatenate([row for part in parts for row in part.targets] if by_step else [part.targets for part in parts])
     classes = names = None
     if _is_real(y, kind):
-        y = y.astype(np.float32).reshape(len(y), -1)
+        y = _float32(where, "a target", y).reshape(len(y), -1)
         if not np.isfinite(y).all():
             bad = int((~np.isfinite(y)).any(1).argmax())
             raise DataError(
@@ -319,6 +319,16 @@ def _check_inputs(where: str, inputs: list[np.ndarray]) -> None:
                 f"{where}: sample {sample} is NaN or infinite at time step {int(bad.argmax())} ({bad.sum()} such steps in it). "
                 f"Fill or drop them, with numpy.nan_to_num say."
             )
+
+
+def _float32(where: str, name: str, values: np.ndarray) -> np.ndarray:
+    """What is too large is refused here, lest it be taken for an infinite value of the file."""
+    with np.errstate(over="ignore"):
+        single = np.ascontiguousarray(values, np.float32)
+    lost = np.isinf(single) & np.isfinite(values)
+    if lost.any():
+        raise DataError(f"{where}: {name} is {values[lost][0]}, too large for float32 (3.4e38). Take a larger unit.")
+    return single
 
 
 def _scaling(inputs: list[np.ndarray]) -> Scaling:
