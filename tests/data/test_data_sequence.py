@@ -249,6 +249,15 @@ WRONG = [
     ({"x": np.zeros((0, 4, 1)), "y": Y[:0]}, "holds no samples"),
     ({"x": np.zeros((10, 0, 1)), "y": Y}, "samples without time steps"),
     ({"x": np.zeros((10, 4, 1)), "y": np.zeros((10, 3), int)}, r"y is int64 \[10, 3\], expected \[10\].*\[10, 4\]"),
+    (
+        {"x": np.zeros((10, 4, 1)), "y": np.zeros((10, 5), int)},
+        r"y is int64 \[10, 5\], expected .*of x \[10, 4, 1\].*values",
+    ),
+    ({"x": np.zeros((10, 4, 1)), "y": np.zeros((10, 5, 2))}, r"\[10, 4\], one a step of x .*, and \[\.\.\., K\]"),
+    ({"x": X, "y": np.zeros((10, 2), int), "offsets": OFFSETS}, r"y is int64 \[10, 2\].*--data\.targets values"),
+    ({"x": X, "y": np.array(3), "offsets": OFFSETS}, "y is a single value, 3"),
+    ({"x": np.array(3.0), "y": Y}, "x is a single value, 3.0"),
+    ({"x": X, "y": Y.astype(complex), "offsets": OFFSETS}, "y is complex128, expected numbers"),
     ({"x": np.zeros((10, 4, 1)), "y": Y, "lengths": Y}, "lengths run from 0 to 0, expected 1 to 4"),
     (events(t=np.arange(100)[::-1]), "times of recording 0 do not ascend. Sort"),
     (events(p=np.zeros(3)), r"x, y, t and p are"),
@@ -262,6 +271,25 @@ WRONG = [
 def test_what_does_not_fit_is_named(tmp_path, arrays, message):
     with pytest.raises(DataError, match=message):
         sequence(path=save(tmp_path, **arrays))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"targets": "values"}, "y is <U1, expected numbers, as --data.targets values says"),
+        ({"split_seed": -1}, "split_seed is -1, expected a whole number of at least 0"),
+    ],
+)
+def test_options_that_do_not_fit_are_named(tmp_path, options, message):
+    with pytest.raises(DataError, match=message):
+        sequence(path=save(tmp_path, x=X, offsets=OFFSETS, y=Y.astype("U1")), **options)
+
+
+@pytest.mark.parametrize("wrong", [{"offsets": np.array(3)}, {"offsets": np.zeros(0, int)}, {"x": np.array(3.0)}])
+def test_a_folder_with_a_file_that_does_not_fit_is_refused(tmp_path, wrong):
+    np.savez(tmp_path / "train.npz", **({"x": X, "y": Y} | wrong))
+    with pytest.raises(DataError, match=f"train.npz: {next(iter(wrong))} is"):
+        sequence(path=str(tmp_path))
 
 
 @pytest.mark.parametrize(

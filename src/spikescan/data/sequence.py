@@ -116,6 +116,11 @@ def _recordings(where: str, arrays: Arrays, binning: _Binning, kind: str | None)
             f"{where} lacks {', '.join(missing)} (it holds {held}). It needs x and y, and offsets where recordings differ in "
             f"length; of events x, y, t, p, offsets and target."
         )
+    single = [name for name in needed if arrays[name].ndim == 0]
+    if single:
+        raise DataError(
+            f"{where}: {single[0]} is a single value, {arrays[single[0]]}, expected an array of at least one axis."
+        )
     x, y = arrays["x"], arrays["target" if events else "y"]
     if x.dtype.kind not in "fiub":
         raise DataError(f"{where}: x is {x.dtype}, expected numbers.")
@@ -134,7 +139,14 @@ def _recordings(where: str, arrays: Arrays, binning: _Binning, kind: str | None)
         inputs = [sample[:length] for sample, length in zip(x, _lengths(where, arrays, x), strict=True)]
     if not inputs:
         raise DataError(f"{where} holds no samples: x is {list(x.shape)}.")
-    pieces = _in_pieces(where, y, bounds, inputs, kind, events)
+    name = "target" if events else "y"
+    real = _is_real(y, kind)
+    if y.dtype.kind not in ("fiub" if real else "fiubUSO"):
+        raise DataError(
+            f"{where}: {name} is {y.dtype}, expected numbers"
+            + (", as --data.targets values says." if real else ", or text for classes.")
+        )
+    pieces = _in_pieces(where, name, y, bounds, x, inputs, real)
     return _Recordings(where, inputs, pieces, arrays.get("split"), _source(where, arrays, inputs[0], events))
 
 
@@ -203,32 +215,29 @@ def _frames(where: str, arrays: Arrays, bounds: list[tuple[int, int]], binning: 
 
 def _in_pieces(
     where: str,
+    name: str,
     y: np.ndarray,
     bounds: list[tuple[int, int]] | None,
+    x: np.ndarray,
     inputs: list[np.ndarray],
-    kind: str | None,
-    events: bool,
+    real: bool,
 ) -> np.ndarray | list[np.ndarray]:
     """The targets as they are, one a recording; or cut into a list, one a step."""
-    n, steps = len(inputs), sum(map(len, inputs))
-    real = _is_real(y, kind)
+    n, by_step = len(inputs), name == "y"  # recordings of events have one target each
+    if len(y) == n and y.ndim <= 1 + real:
+        return y
     if bounds is not None:
-        if len(y) == n and y.ndim <= 1 + real:
-            return y
-        if len(y) == steps and y.ndim <= 1 + real and not events:
+        if len(y) == len(x) and y.ndim <= 1 + real and by_step:
             return [y[low:high] for low, high in bounds]
-        expected = f"[{n}], one a recording" + ("." if events else f", or [{steps}], one a step.")
+        expected = f"[{n}], one a recording" + (f", or [{len(x)}], one a step" if by_step else "")
     else:
-        if len(y) == n and y.ndim <= 1 + real:
-            return y
-        longest = max(map(len, inputs))
-        if y.ndim == 2 + real and len(y) == n and y.shape[1] >= longest:
-            return [row[: len(x)] for row, x in zip(y, inputs, strict=True)]
-        expected = f"[{n}], one a sample, or [{n}, {longest}], one a step" + (
-            ", and [..., K] for K numbers." if real else "."
-        )
-    name = "target" if events else "y"
-    raise DataError(f"{where}: {name} is {y.dtype} {list(y.shape)}, expected {expected}")
+        steps = x.shape[1]
+        if y.ndim == 2 + real and y.shape[:2] == (n, steps):
+            return [row[: len(sample)] for row, sample in zip(y, inputs, strict=True)]
+        expected = f"[{n}], one a sample, or [{n}, {steps}], one a step of x {list(x.shape)}"
+        expected += ", and [..., K] for K numbers" if real else ""
+    hint = "" if real or y.ndim == 1 or y.dtype.kind not in "iub" else " For real numbers give --data.targets values."
+    raise DataError(f"{where}: {name} is {y.dtype} {list(y.shape)}, expected {expected}.{hint}")
 
 
 def _is_real(y: np.ndarray, kind: str | None) -> bool:
@@ -283,6 +292,8 @@ def _split(where: str, parts: list[_Recordings], validation: float, test: float,
         )
     counts = [len(part.inputs) for part in parts]
     split = np.concatenate([_given_split(part, count) for part, count in zip(parts, counts, strict=True)])
+    if seed < 0:
+        raise DataError(f"split_seed is {seed}, expected a whole number of at least 0.")
     n, order = len(split), np.random.default_rng(seed).permutation(len(split))
     for index, share in ((2, test), (1, validation)):
         if not (split == index).any():
@@ -298,7 +309,7 @@ def _split(where: str, parts: list[_Recordings], validation: float, test: float,
 def _given_split(part: _Recordings, count: int) -> np.ndarray:
     if part.split is None:
         return np.zeros(count, np.int64)
-    given = part.split
+    given = part.split if part.split.ndim else np.full(count, part.split)  # one for all: a file named after its split
     known: list[object] = list(SPLITS) if given.dtype.kind in "UO" else [0, 1, 2]
     if given.shape != (count,) or not set(given.tolist()) <= set(known):
         raise DataError(

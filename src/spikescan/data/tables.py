@@ -55,8 +55,7 @@ def _read_folder(folder: Path) -> list[tuple[str, Arrays]]:
                 raise DataError(
                     f"{name} has an array split, but its name says which split it is. Remove one of the two."
                 )
-            count = len(arrays["offsets"]) - 1 if "offsets" in arrays else len(arrays.get("x", ()))
-            arrays["split"] = np.full(count, Path(name).stem)
+            arrays["split"] = np.array(Path(name).stem)
         return found
     recordings = [_read_npz(file) for file in files]
     for file, arrays in zip(files, recordings, strict=True):
