@@ -223,6 +223,8 @@ def test_a_file_of_events(tmp_path):
     dataset = sequence(path=save(tmp_path, **events(sensor=np.array([5, 6]))), frames=4)
     assert dataset.train.inputs.shape == (6, 4, 2 * 5 * 6)
     assert dataset.train.inputs.sum() == 60
+    bytes_ = events(x=np.full(100, 255, np.uint8), y=np.zeros(100, np.uint8))
+    assert sequence(path=save(tmp_path, **bytes_), frames=4).train.inputs.shape == (6, 4, 2 * 256)
     ragged = sequence(path=save(tmp_path, **events(t=np.sort(RANDOM.integers(0, 50, (10, 10))).ravel())), window=5.0)
     assert ragged.train.lengths is not None
 
@@ -263,6 +265,13 @@ WRONG = [
     (events(p=np.zeros(3)), r"x, y, t and p are"),
     (events(x=np.full(100, 0.5)), "x of the events must be whole pixels"),
     (events(sensor=np.array([2, 2])), r"sensor is \[2, 2\], but events reach"),
+    (events(sensor=np.array([5, 6, 2])), r"sensor is int64 \[3\], expected two whole numbers: \[height, width\]"),
+    (events(sensor=np.array(6)), r"sensor is int64 \[\], expected two"),
+    (events(t=np.array([*range(99), np.nan])), r"t of event 99 is nan"),
+    (events(p=np.array([np.inf, *range(99)])), r"p of event 0 is inf"),
+    (events(t=np.arange(100).astype("datetime64[us]")), r"t of the events is datetime64\[us\].*t\.astype\('int64'\)"),
+    (events(p=np.full(100, "on")), "p of the events is <U2, expected numbers"),
+    (events(y=np.full(100, "1")), "y of the events is <U1, expected numbers"),
     (events(target=np.zeros(100, int)), r"target is int64 \[100\], expected \[10\], one a recording\."),
 ]
 

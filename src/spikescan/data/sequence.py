@@ -196,7 +196,12 @@ def _lengths(where: str, arrays: Arrays, x: np.ndarray) -> list[int]:
 def _frames(where: str, arrays: Arrays, bounds: list[tuple[int, int]], binning: _Binning) -> list[np.ndarray]:
     x, y, t, p = (arrays[name] for name in ("x", "y", "t", "p"))
     check_events(where, x, y, t, p)
-    height, width = (int(side) for side in arrays.get("sensor", np.array([y.max() + 1, x.max() + 1])))
+    sensor = arrays.get("sensor", np.array([int(y.max()) + 1, int(x.max()) + 1]))
+    if sensor.shape != (2,) or sensor.dtype.kind not in "iu":
+        raise DataError(
+            f"{where}: sensor is {sensor.dtype} {list(sensor.shape)}, expected two whole numbers: [height, width]."
+        )
+    height, width = map(int, sensor)
     if x.max() >= width or y.max() >= height:
         raise DataError(f"{where}: sensor is {[height, width]}, but events reach row {y.max()} and column {x.max()}.")
     made = []
