@@ -244,6 +244,14 @@ WRONG = [
     ({"x": X.astype(float) * 1e300, "y": Y, "offsets": OFFSETS}, "an input is .*e.*, too large for float32"),
     ({"x": X, "y": np.full(N, -1e300), "offsets": OFFSETS}, r"a target is -1e\+300, too large for float32"),
     ({"x": X, "y": Y - 5, "offsets": OFFSETS}, "a target is -5, expected a class"),
+    (
+        {"x": X, "y": Y + 10**10, "offsets": OFFSETS},
+        r"a target is 10000000000, .*numpy\.unique.*text, such as 'id10000000000'",
+    ),
+    (
+        {"x": X, "y": np.full(TOTAL, 2**64 - 1, np.uint64), "offsets": OFFSETS},
+        "a target is 18446744073709551615, expected",
+    ),
     ({"x": X, "y": np.full(N, np.nan), "offsets": OFFSETS}, "10 targets are NaN"),
     ({"x": X, "y": Y, "offsets": OFFSETS, "split": SPLIT + 1}, "split is int64.*expected one of 0, 1, 2"),
     ({"x": X, "y": Y, "offsets": OFFSETS, "split": Y + 2}, "no sample is left to train on"),

@@ -17,6 +17,9 @@ from spikescan.errors import DataError
 
 __all__ = ["sequence"]
 
+_MOST_CLASSES = 2**18
+"""More than any vocabulary has: a network has an output for each number up to the largest, and larger ones are IDs."""
+
 
 @dataclass(frozen=True)
 class _Recordings:
@@ -285,6 +288,12 @@ def _as_classes(where: str, y: np.ndarray) -> tuple[np.ndarray, int, tuple[str, 
         return numbers.astype(np.int64), len(names), tuple(map(str, names))
     if y.dtype.kind == "f" and (y != np.floor(y)).any():
         raise DataError(f"{where}: classes must be whole numbers, but a target is {y[y != np.floor(y)][0]}.")
+    outside = (y < NOT_SCORED) | (y >= _MOST_CLASSES)
+    if outside.any():
+        raise DataError(
+            f"{where}: a target is {y[outside][0]}, expected a class from 0 to {_MOST_CLASSES - 1}. Number the classes without "
+            f"gaps, as numpy.unique(y, return_inverse=True)[1] does, or make them text, such as 'id{y[outside][0]}'."
+        )
     numbers = y.astype(np.int64)
     return numbers, int(max(numbers.max(), 0)) + 1, None
 
