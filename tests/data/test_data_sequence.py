@@ -166,6 +166,8 @@ c,test,3,8,9,{3}
         ("target", (0.5, 0.5, 1.5, 2.5), None, [[0.5]]),
         ("target", (2**70, 2**70, 0, 1), None, [[2**70]]),
         ("step_target", (0, 1, 1, 0), 2, [[0, 1]]),
+        ("step_target", (1, "", 0, " "), 2, [[1, -100]]),
+        ("step_target", ("", "up", "down", ""), 2, [[-100, 1]]),
         ("step_target_x", (0.5, 1.5, 1, 0), None, [[0.5, 1.5]]),
     ],
 )
@@ -178,6 +180,15 @@ def test_a_table(tmp_path, target, values, classes, train):
     np.testing.assert_array_equal(inputs[0], [[1.0, 2.0], [1.5, 3.0]])
     assert [np.ravel(row).tolist() for row in targets] == train
     assert samples(dataset.test)[0][0].shape == (2, 2)
+
+
+def test_an_empty_cell_is_a_class_left_out_never_a_number(tmp_path):
+    (tmp_path / "own.csv").write_text("sample,a,step_target\n" + "".join(f"{n},1,1\n{n},2,\n" for n in range(4)))
+    with pytest.raises(DataError, match="step_target is empty in sample 0, expected a real number"):
+        sequence(path=str(tmp_path / "own.csv"), targets="values")
+    (tmp_path / "own.csv").write_text("sample,a,step_target\n" + "".join(f"{n},1,1.0\n{n},2,\n" for n in range(4)))
+    classes = sequence(path=str(tmp_path / "own.csv"), targets="classes")
+    assert classes.train.targets[0].tolist() == [1, -100]
 
 
 @pytest.mark.parametrize("start", [1_700_000_000, 1_700_000_000_000_000_000])
@@ -320,6 +331,13 @@ def test_a_folder_with_a_file_that_does_not_fit_is_refused(tmp_path, wrong):
         ("sample,a,target\n1,x,0\n", "the column a holds no numbers"),
         ("sample,a,target\n1,1e300,0\n", r"an input is 1e\+300, too large for float32"),
         ("sample,a,target\n1,2,0\n1,2,1\n", "target changes within sample 1.*step_target"),
+        ("sample,a,target\n0,1,1\nb,2,\n", "target is empty in sample b, expected the sample's target in each"),
+        ("sample,a,target\n0,1,1\nb,2,nan\nb,2,nan\n", "target is nan in sample b, expected a finite number"),
+        (
+            "sample,a,step_target\n0,1,0.5\nb,2,\n",
+            "step_target is empty in sample b, expected a real number at each step",
+        ),
+        ("sample,a,step_target\n0,1,\nb,2,\nc,3,\n", "all targets are -100"),
         ("sample,split,a,target\n1,train,2,0\n1,test,2,0\n", "split changes within sample 1"),
         ("sample,step,a,target\n1,1,2,0\n1,0,2,0\n", "steps of sample 1 do not ascend"),
     ],
@@ -362,6 +380,11 @@ def test_a_parquet_file(tmp_path):
     columns = [["a", "a", "b", "c"], [0.0, 1.0, 2.0, 3.0], [1, 1, 0, 1]]
     parquet.write_table(pyarrow.table(columns, names=["sample", "x", "target"]), path)
     assert sequence(path=str(path)).classes == 2
+    steps = [["a", "a", "b", "c"], [0.0, 1.0, 2.0, 3.0], [1, None, 0, 1]]
+    parquet.write_table(pyarrow.table(steps, names=["sample", "x", "step_target"]), path)
+    every = sequence(path=str(path))
+    found = {tuple(y.tolist()) for split in (every.train, every.validation, every.test) for y in samples(split)[1]}
+    assert found == {(1, -100), (0,), (1,)}
     parquet.write_table(pyarrow.table([*columns, columns[1]], names=["sample", "x", "target", "x"]), path)
     with pytest.raises(DataError, match="more than one column 'x'"):
         sequence(path=str(path))

@@ -12,7 +12,7 @@ from torch import Tensor
 from spikescan.data.dataset import NOT_SCORED, Dataset, Scaling, Split
 from spikescan.data.events import check_events, frames_of_events
 from spikescan.data.sources import Sensor, Series, Source
-from spikescan.data.tables import SPLITS, Arrays, read_arrays
+from spikescan.data.tables import SPLITS, Arrays, is_real, read_arrays
 from spikescan.errors import DataError
 
 __all__ = ["sequence"]
@@ -71,7 +71,7 @@ def sequence(
         raise DataError(f"frames is {frames} and window is {window}, expected at least 1 frame and a window above 0.")
     place = Path(path).expanduser()
     binning = _Binning(frames, window, bin_by)
-    parts = [_recordings(where, arrays, binning, targets) for where, arrays in read_arrays(place)]
+    parts = [_recordings(where, arrays, binning, targets) for where, arrays in read_arrays(place, targets)]
     inputs = [_float32(part.where, "an input", x) for part in parts for x in part.inputs]
     inputs = [x.reshape(len(x), -1) for x in inputs] if flatten else inputs
     _check_inputs(str(place), inputs)
@@ -143,7 +143,7 @@ def _recordings(where: str, arrays: Arrays, binning: _Binning, kind: str | None)
     if not inputs:
         raise DataError(f"{where} holds no samples: x is {list(x.shape)}.")
     name = "target" if events else "y"
-    real = _is_real(y, kind)
+    real = is_real(y, kind)
     if y.dtype.kind not in ("fiub" if real else "fiubUSO"):
         raise DataError(
             f"{where}: {name} is {y.dtype}, expected numbers"
@@ -248,11 +248,6 @@ def _in_pieces(
     raise DataError(f"{where}: {name} is {y.dtype} {list(y.shape)}, expected {expected}.{hint}")
 
 
-def _is_real(y: np.ndarray, kind: str | None) -> bool:
-    """Whether targets are real numbers, not classes."""
-    return y.dtype.kind == "f" if kind is None else kind == "values"
-
-
 def _targets(
     where: str, parts: list[_Recordings], lengths: list[int], kind: str | None
 ) -> tuple[Tensor, int | None, tuple[str, ...] | None]:
@@ -262,7 +257,7 @@ def _targets(
         raise DataError(f"{where}: one file has targets a step, another a sample.")
     y = np.concatenate([row for part in parts for row in part.targets] if by_step else [part.targets for part in parts])
     classes = names = None
-    if _is_real(y, kind):
+    if is_real(y, kind):
         y = _float32(where, "a target", y).reshape(len(y), -1)
         if not np.isfinite(y).all():
             bad = int((~np.isfinite(y)).any(1).argmax())
@@ -271,7 +266,7 @@ def _targets(
                 f"Drop or repair them."
             )
     else:
-        y, classes, names = _as_classes(where, y)
+        y, classes, names = _as_classes(where, y, by_step)
     rows = torch.from_numpy(y)
     if not by_step:
         return rows, classes, names
@@ -281,11 +276,17 @@ def _targets(
     return padding, classes, names
 
 
-def _as_classes(where: str, y: np.ndarray) -> tuple[np.ndarray, int, tuple[str, ...] | None]:
+def _as_classes(where: str, y: np.ndarray, by_step: bool) -> tuple[np.ndarray, int, tuple[str, ...] | None]:
     """Class numbers, how many classes there are (one more than the largest number, or the distinct texts), and the texts."""
     if y.dtype.kind not in "fiub":
-        names, numbers = np.unique(y.astype(str), return_inverse=True)
-        return numbers.astype(np.int64), len(names), tuple(map(str, names))
+        text = y.astype(str)
+        unscored = text == ""
+        if unscored.all() or (unscored.any() and not by_step):
+            raise DataError(f"{where}: target {int(unscored.argmax())} is empty text, expected the name of a class.")
+        names, numbers = np.unique(text[~unscored], return_inverse=True)
+        classes = np.full(len(y), NOT_SCORED, np.int64)
+        classes[~unscored] = numbers
+        return classes, len(names), tuple(map(str, names))
     if y.dtype.kind == "f" and (y != np.floor(y)).any():
         raise DataError(f"{where}: classes must be whole numbers, but a target is {y[y != np.floor(y)][0]}.")
     outside = (y < NOT_SCORED) | (y >= _MOST_CLASSES)
@@ -295,6 +296,8 @@ def _as_classes(where: str, y: np.ndarray) -> tuple[np.ndarray, int, tuple[str, 
             f"gaps, as numpy.unique(y, return_inverse=True)[1] does, or make them text, such as 'id{y[outside][0]}'."
         )
     numbers = y.astype(np.int64)
+    if (numbers == NOT_SCORED).all():
+        raise DataError(f"{where}: all targets are {NOT_SCORED}, not scored. Give some of them a class from 0.")
     return numbers, int(max(numbers.max(), 0)) + 1, None
 
 

@@ -5,14 +5,15 @@ import lzma
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from spikescan.data.dataset import NOT_SCORED
 from spikescan.errors import DataError
 
-__all__ = ["SPLITS", "Arrays", "read_arrays"]
+__all__ = ["SPLITS", "Arrays", "is_real", "read_arrays"]
 
 Arrays = dict[str, np.ndarray]
 SPLITS = ("train", "validation", "test")
@@ -22,8 +23,8 @@ _TABLE = (
 )
 
 
-def read_arrays(path: Path) -> list[tuple[str, Arrays]]:
-    """The arrays of each file, with a name for messages.
+def read_arrays(path: Path, kind: str | None) -> list[tuple[str, Arrays]]:
+    """The arrays of each file, with a name for messages; `kind` is what `is_real` takes.
 
     A folder with ``train.npz`` gives up to three files, each with a `split` of its own; any other folder of ``.npz`` is read
     as one recording a file, which becomes one file of ragged recordings.
@@ -35,12 +36,19 @@ def read_arrays(path: Path) -> list[tuple[str, Arrays]]:
         return _read_folder(path)
     if not path.is_file():
         raise DataError(f"There is no file or folder {path}. Give --data.path FILE.npz, a .csv, or a folder of .npz.")
-    readers = {".npz": _read_npz, ".csv": _read_csv, ".parquet": _read_parquet}
-    if path.suffix not in readers:
+    tables = {".csv": _read_csv, ".parquet": _read_parquet}
+    if path.suffix in tables:
+        return [(str(path), _from_table(path, *tables[path.suffix](path), kind))]
+    if path.suffix != ".npz":
         raise DataError(
-            f"{path} ends in {path.suffix or 'nothing'}, expected one of {', '.join(readers)}, or a folder."
+            f"{path} ends in {path.suffix or 'nothing'}, expected one of .npz, {', '.join(tables)}, or a folder."
         )
-    return [(str(path), readers[path.suffix](path))]
+    return [(str(path), _read_npz(path))]
+
+
+def is_real(y: np.ndarray, kind: str | None) -> bool:
+    """Whether targets are real numbers, not classes: as `kind` says, ``"classes"`` or ``"values"``; else floats are."""
+    return y.dtype.kind == "f" if kind is None else kind == "values"
 
 
 def _read_folder(folder: Path) -> list[tuple[str, Arrays]]:
@@ -89,7 +97,8 @@ def _read_npz(path: Path) -> Arrays:
         ) from error
 
 
-def _read_csv(path: Path) -> Arrays:
+def _read_csv(path: Path) -> tuple[list[str], list[np.ndarray]]:
+    """Names and columns, all of them text."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             header, *rows = [row for row in csv.reader(file) if row] or [[]]
@@ -98,10 +107,11 @@ def _read_csv(path: Path) -> Arrays:
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise DataError(f"{path}: row {number} has {len(row)} fields, the header has {len(header)}.")
-    return _from_table(path, header, [np.array([row[index] for row in rows]) for index in range(len(header))])
+    return header, [np.array([row[index] for row in rows], str) for index in range(len(header))]
 
 
-def _read_parquet(path: Path) -> Arrays:
+def _read_parquet(path: Path) -> tuple[list[str], list[np.ndarray]]:
+    """Names and columns."""
     try:
         import pyarrow.parquet as parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
@@ -111,10 +121,18 @@ def _read_parquet(path: Path) -> Arrays:
             table = file.read()
     except ValueError as error:  # pyarrow's errors are such
         raise DataError(f"{path} is no Parquet file, or a damaged one ({error}).") from error
-    return _from_table(path, table.column_names, [column.to_numpy() for column in table.columns])
+    return table.column_names, [_cells(column) for column in table.columns]
 
 
-def _from_table(path: Path, names: Sequence[str], values: Sequence[np.ndarray]) -> Arrays:
+def _cells(column: Any) -> np.ndarray:
+    """A column of pyarrow's; one of text or with nulls as of a CSV, a null an empty cell."""
+    values: np.ndarray = column.to_numpy()
+    if column.null_count == 0 and values.dtype.kind != "O":
+        return values
+    return np.array(["" if cell is None else str(cell) for cell in column.to_pylist()], str)
+
+
+def _from_table(path: Path, names: list[str], values: list[np.ndarray], kind: str | None) -> Arrays:
     """Rows of steps to ragged arrays; a sample's rows may stand anywhere, but in the order of time."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
@@ -135,7 +153,7 @@ def _from_table(path: Path, names: Sequence[str], values: Sequence[np.ndarray]) 
     features = [name for name in columns if name not in ("sample", "split", "step", *targets)]
     if not targets or (named["target"] and named["step_target"]) or not features:
         raise DataError(f"{path} has the columns {', '.join(columns)}. {_TABLE}")
-    y = [_numbers_or_text(rows[name]) for name in targets]
+    y = [_targets(path, name, rows[name], samples, kind) for name in targets]
     if named["target"]:
         advice = "Call the column step_target for one a step."
         y = [_once(path, name, column, samples, offsets, advice) for name, column in zip(targets, y, strict=True)]
@@ -161,11 +179,36 @@ def _once(
     path: Path, name: str, column: np.ndarray, samples: np.ndarray, offsets: np.ndarray, advice: str
 ) -> np.ndarray:
     """What a column says of each sample; raises where it changes within one."""
-    values = column[offsets[:-1]]
+    values: np.ndarray = column[offsets[:-1]]
     changed = column != np.repeat(values, np.diff(offsets))
     if changed.any():
         raise DataError(f"{path}: {name} changes within sample {samples[int(changed.argmax())]}. {advice}")
     return values
+
+
+def _targets(path: Path, name: str, column: np.ndarray, samples: np.ndarray, kind: str | None) -> np.ndarray:
+    """A column of targets, parsed; an empty cell is a step without a class."""
+    empty = np.strings.strip(column) == "" if column.dtype.kind == "U" else np.zeros(len(column), bool)
+    found = _numbers_or_text(column[~empty])
+    wrong = ~np.isfinite(found) if found.dtype.kind == "f" else np.zeros(len(found), bool)
+    if wrong.any():
+        sample = samples[~empty][int(wrong.argmax())]
+        raise DataError(
+            f"{path}: {name} is {found[wrong][0]} in sample {sample}, expected a finite number. Drop or repair it."
+        )
+    if not empty.any():
+        return found
+    where = f"{path}: {name} is empty in sample {samples[int(empty.argmax())]}"
+    if not name.startswith("step_"):
+        raise DataError(f"{where}, expected the sample's target in each of its rows. Fill it in, or drop the sample.")
+    if is_real(found, kind):
+        raise DataError(
+            f"{where}, expected a real number at each step: only a class may be left out, where a step is not scored. "
+            f"Fill it in, or drop the step; --data.targets classes takes whole numbers for classes."
+        )
+    parsed = np.full(len(column), "" if found.dtype.kind == "U" else NOT_SCORED, found.dtype)
+    parsed[~empty] = found
+    return parsed
 
 
 def _numbers(path: Path, name: str, column: np.ndarray) -> np.ndarray:
@@ -180,11 +223,11 @@ def _numbers(path: Path, name: str, column: np.ndarray) -> np.ndarray:
 def _numbers_or_text(column: np.ndarray) -> np.ndarray:
     """Text as whole numbers where all of it is, as numbers where all of it is, else as it stands."""
     for kind in (np.int64, np.float64):
-        if column.dtype.kind not in "UO":
+        if column.dtype.kind != "U":
             break
         try:
             return column.astype(kind)
-        except (ValueError, TypeError, OverflowError):
+        except (ValueError, OverflowError):
             continue
     return column
 
