@@ -257,7 +257,7 @@ WRONG = [
     ({"x": X, "y": Y - 5, "offsets": OFFSETS}, "a target is -5, expected a class"),
     (
         {"x": X, "y": Y + 10**10, "offsets": OFFSETS},
-        r"a target is 10000000000, .*numpy\.unique.*text, such as 'id10000000000'",
+        r"a target is 10000000000, .*numpy\.unique.*or make them text",
     ),
     (
         {"x": X, "y": np.full(TOTAL, 2**64 - 1, np.uint64), "offsets": OFFSETS},
@@ -317,6 +317,13 @@ def test_options_that_do_not_fit_are_named(tmp_path, options, message):
 def test_a_folder_with_a_file_that_does_not_fit_is_refused(tmp_path, wrong):
     np.savez(tmp_path / "train.npz", **({"x": X, "y": Y} | wrong))
     with pytest.raises(DataError, match=f"train.npz: {next(iter(wrong))} is"):
+        sequence(path=str(tmp_path))
+
+
+def test_files_whose_targets_differ_are_refused(tmp_path):
+    for name, numbers in (("train", 2), ("test", 3)):
+        np.savez(tmp_path / f"{name}.npz", x=np.zeros((10, 4, 1)), y=np.zeros((10, numbers)))
+    with pytest.raises(DataError, match=r"the numbers of a target differ between its files: \[2\], \[3\]"):
         sequence(path=str(tmp_path))
 
 

@@ -255,7 +255,13 @@ def _targets(
     by_step = isinstance(parts[0].targets, list)
     if any(isinstance(part.targets, list) != by_step for part in parts):
         raise DataError(f"{where}: one file has targets a step, another a sample.")
-    y = np.concatenate([row for part in parts for row in part.targets] if by_step else [part.targets for part in parts])
+    pieces = [y for part in parts for y in (part.targets if isinstance(part.targets, list) else [part.targets])]
+    shapes = sorted({piece.shape[1:] for piece in pieces})
+    if len(shapes) > 1:
+        raise DataError(
+            f"{where}: the numbers of a target differ between its files: {', '.join(map(str, map(list, shapes)))}."
+        )
+    y = np.concatenate(pieces)
     classes = names = None
     if is_real(y, kind):
         y = _float32(where, "a target", y).reshape(len(y), -1)
@@ -293,7 +299,7 @@ def _as_classes(where: str, y: np.ndarray, by_step: bool) -> tuple[np.ndarray, i
     if outside.any():
         raise DataError(
             f"{where}: a target is {y[outside][0]}, expected a class from 0 to {_MOST_CLASSES - 1}. Number the classes without "
-            f"gaps, as numpy.unique(y, return_inverse=True)[1] does, or make them text, such as 'id{y[outside][0]}'."
+            f"gaps, as numpy.unique(y, return_inverse=True)[1] does, or make them text, such as 'id17'."
         )
     numbers = y.astype(np.int64)
     if (numbers == NOT_SCORED).all():
