@@ -168,11 +168,30 @@ def test_stream_refuses_lines_that_do_not_fit(finished, monkeypatch, capsys, lin
     assert message in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("array", [np.zeros((6, 3)), np.zeros(6), np.array(["a"]), np.array([None])])
-def test_stream_refuses_files_that_do_not_fit(finished, tmp_path, capsys, array):
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((6, 3)), "holds [6, 3], expected [T, 28]"),
+        (np.zeros(6), "holds [6], expected [T, 28]"),
+        (np.array(["a"]), "holds <U1, expected one array of real numbers"),
+        (np.array([None]), "is no .npy file"),
+        (np.zeros((6, 28), complex), "holds complex128, expected one array of real numbers"),
+    ],
+)
+def test_stream_refuses_files_that_do_not_fit(finished, tmp_path, capsys, array, message):
     np.save(tmp_path / "x.npy", array)
     assert main(["stream", str(finished), "--input", str(tmp_path / "x.npy")]) == 2
-    assert "x.npy" in capsys.readouterr().err
+    assert f"x.npy {message}" in capsys.readouterr().err
+
+
+def test_stream_takes_booleans_for_0_and_1(finished, tmp_path, capsys):
+    x = np.random.default_rng(0).random((4, 28)) < 0.5
+    printed = []
+    for array in (x, x.astype(np.int64)):
+        np.save(tmp_path / "x.npy", array)
+        assert main(["stream", str(finished), "--input", str(tmp_path / "x.npy")]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1] != ""
 
 
 def test_report_writes_a_page(finished, tmp_path, capsys):

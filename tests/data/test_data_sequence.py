@@ -164,7 +164,10 @@ c,test,3,8,9,{3}
         ("target", ("up", "up", "down", "up"), 2, [[1]]),
         ("target", (2, 2, 0, 1), 3, [[2]]),
         ("target", (0.5, 0.5, 1.5, 2.5), None, [[0.5]]),
+        ("target", (2**70, 2**70, 0, 1), None, [[2**70]]),
         ("step_target", (0, 1, 1, 0), 2, [[0, 1]]),
+        ("step_target", (1, "", 0, " "), 2, [[1, -100]]),
+        ("step_target", ("", "up", "down", ""), 2, [[-100, 1]]),
         ("step_target_x", (0.5, 1.5, 1, 0), None, [[0.5, 1.5]]),
     ],
 )
@@ -177,6 +180,22 @@ def test_a_table(tmp_path, target, values, classes, train):
     np.testing.assert_array_equal(inputs[0], [[1.0, 2.0], [1.5, 3.0]])
     assert [np.ravel(row).tolist() for row in targets] == train
     assert samples(dataset.test)[0][0].shape == (2, 2)
+
+
+def test_an_empty_cell_is_a_class_left_out_never_a_number(tmp_path):
+    (tmp_path / "own.csv").write_text("sample,a,step_target\n" + "".join(f"{n},1,1\n{n},2,\n" for n in range(4)))
+    with pytest.raises(DataError, match="step_target is empty in sample 0, expected a real number"):
+        sequence(path=str(tmp_path / "own.csv"), targets="values")
+    (tmp_path / "own.csv").write_text("sample,a,step_target\n" + "".join(f"{n},1,1.0\n{n},2,\n" for n in range(4)))
+    classes = sequence(path=str(tmp_path / "own.csv"), targets="classes")
+    assert classes.train.targets[0].tolist() == [1, -100]
+
+
+@pytest.mark.parametrize("start", [1_700_000_000, 1_700_000_000_000_000_000])
+def test_steps_of_a_table_may_be_times(tmp_path, start):
+    rows = [f"{sample},{start + step},{step},{sample}" for sample in range(4) for step in range(3)]
+    (tmp_path / "own.csv").write_text("\n".join(["sample,step,a,target", *rows]))
+    assert sequence(path=str(tmp_path / "own.csv")).time_steps == 3
 
 
 @pytest.mark.parametrize("bin_by", ["time", "count"])
@@ -215,6 +234,8 @@ def test_a_file_of_events(tmp_path):
     dataset = sequence(path=save(tmp_path, **events(sensor=np.array([5, 6]))), frames=4)
     assert dataset.train.inputs.shape == (6, 4, 2 * 5 * 6)
     assert dataset.train.inputs.sum() == 60
+    bytes_ = events(x=np.full(100, 255, np.uint8), y=np.zeros(100, np.uint8))
+    assert sequence(path=save(tmp_path, **bytes_), frames=4).train.inputs.shape == (6, 4, 2 * 256)
     ragged = sequence(path=save(tmp_path, **events(t=np.sort(RANDOM.integers(0, 50, (10, 10))).ravel())), window=5.0)
     assert ragged.train.lengths is not None
 
@@ -231,7 +252,17 @@ WRONG = [
     ({"x": X, "y": Y, "offsets": OFFSETS.astype(float)}, "offsets is float64"),
     ({"x": X, "y": Y[:-1], "offsets": OFFSETS}, r"y is int64 \[9\], expected \[10\], one a recording, or \[33\]"),
     ({"x": NAN, "y": Y, "offsets": OFFSETS}, "sample 3 is NaN or infinite at time step 1.*nan_to_num"),
+    ({"x": X.astype(float) * 1e300, "y": Y, "offsets": OFFSETS}, "an input is .*e.*, too large for float32"),
+    ({"x": X, "y": np.full(N, -1e300), "offsets": OFFSETS}, r"a target is -1e\+300, too large for float32"),
     ({"x": X, "y": Y - 5, "offsets": OFFSETS}, "a target is -5, expected a class"),
+    (
+        {"x": X, "y": Y + 10**10, "offsets": OFFSETS},
+        r"a target is 10000000000, .*numpy\.unique.*or make them text",
+    ),
+    (
+        {"x": X, "y": np.full(TOTAL, 2**64 - 1, np.uint64), "offsets": OFFSETS},
+        "a target is 18446744073709551615, expected",
+    ),
     ({"x": X, "y": np.full(N, np.nan), "offsets": OFFSETS}, "10 targets are NaN"),
     ({"x": X, "y": Y, "offsets": OFFSETS, "split": SPLIT + 1}, "split is int64.*expected one of 0, 1, 2"),
     ({"x": X, "y": Y, "offsets": OFFSETS, "split": Y + 2}, "no sample is left to train on"),
@@ -239,11 +270,27 @@ WRONG = [
     ({"x": np.zeros((0, 4, 1)), "y": Y[:0]}, "holds no samples"),
     ({"x": np.zeros((10, 0, 1)), "y": Y}, "samples without time steps"),
     ({"x": np.zeros((10, 4, 1)), "y": np.zeros((10, 3), int)}, r"y is int64 \[10, 3\], expected \[10\].*\[10, 4\]"),
+    (
+        {"x": np.zeros((10, 4, 1)), "y": np.zeros((10, 5), int)},
+        r"y is int64 \[10, 5\], expected .*of x \[10, 4, 1\].*values",
+    ),
+    ({"x": np.zeros((10, 4, 1)), "y": np.zeros((10, 5, 2))}, r"\[10, 4\], one a step of x .*, and \[\.\.\., K\]"),
+    ({"x": X, "y": np.zeros((10, 2), int), "offsets": OFFSETS}, r"y is int64 \[10, 2\].*--data\.targets values"),
+    ({"x": X, "y": np.array(3), "offsets": OFFSETS}, "y is a single value, 3"),
+    ({"x": np.array(3.0), "y": Y}, "x is a single value, 3.0"),
+    ({"x": X, "y": Y.astype(complex), "offsets": OFFSETS}, "y is complex128, expected numbers"),
     ({"x": np.zeros((10, 4, 1)), "y": Y, "lengths": Y}, "lengths run from 0 to 0, expected 1 to 4"),
     (events(t=np.arange(100)[::-1]), "times of recording 0 do not ascend. Sort"),
     (events(p=np.zeros(3)), r"x, y, t and p are"),
     (events(x=np.full(100, 0.5)), "x of the events must be whole pixels"),
     (events(sensor=np.array([2, 2])), r"sensor is \[2, 2\], but events reach"),
+    (events(sensor=np.array([5, 6, 2])), r"sensor is int64 \[3\], expected two whole numbers: \[height, width\]"),
+    (events(sensor=np.array(6)), r"sensor is int64 \[\], expected two"),
+    (events(t=np.array([*range(99), np.nan])), r"t of event 99 is nan"),
+    (events(p=np.array([np.inf, *range(99)])), r"p of event 0 is inf"),
+    (events(t=np.arange(100).astype("datetime64[us]")), r"t of the events is datetime64\[us\].*t\.astype\('int64'\)"),
+    (events(p=np.full(100, "on")), "p of the events is <U2, expected numbers"),
+    (events(y=np.full(100, "1")), "y of the events is <U1, expected numbers"),
     (events(target=np.zeros(100, int)), r"target is int64 \[100\], expected \[10\], one a recording\."),
 ]
 
@@ -255,13 +302,50 @@ def test_what_does_not_fit_is_named(tmp_path, arrays, message):
 
 
 @pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"targets": "values"}, "y is <U1, expected numbers, as --data.targets values says"),
+        ({"split_seed": -1}, "split_seed is -1, expected a whole number of at least 0"),
+    ],
+)
+def test_options_that_do_not_fit_are_named(tmp_path, options, message):
+    with pytest.raises(DataError, match=message):
+        sequence(path=save(tmp_path, x=X, offsets=OFFSETS, y=Y.astype("U1")), **options)
+
+
+@pytest.mark.parametrize("wrong", [{"offsets": np.array(3)}, {"offsets": np.zeros(0, int)}, {"x": np.array(3.0)}])
+def test_a_folder_with_a_file_that_does_not_fit_is_refused(tmp_path, wrong):
+    np.savez(tmp_path / "train.npz", **({"x": X, "y": Y} | wrong))
+    with pytest.raises(DataError, match=f"train.npz: {next(iter(wrong))} is"):
+        sequence(path=str(tmp_path))
+
+
+def test_files_whose_targets_differ_are_refused(tmp_path):
+    for name, numbers in (("train", 2), ("test", 3)):
+        np.savez(tmp_path / f"{name}.npz", x=np.zeros((10, 4, 1)), y=np.zeros((10, numbers)))
+    with pytest.raises(DataError, match=r"the numbers of a target differ between its files: \[2\], \[3\]"):
+        sequence(path=str(tmp_path))
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("a,b\n1,2\n", "no column sample.*A table has a row a step"),
         ("sample,a\n1,2\n", "has the columns sample, a"),
+        ("sample,a,target\n", "has the columns sample, a, target, but no rows"),
+        ("sample,a,b,a,target\n1,2,3,4,0\n", "more than one column 'a'"),
         ("sample,a,target\n1,2\n", "row 2 has 2 fields, the header has 3"),
         ("sample,a,target\n1,x,0\n", "the column a holds no numbers"),
-        ("sample,a,target\n1,2,0\n1,2,1\n", "a target changes within a sample.*step_target"),
+        ("sample,a,target\n1,1e300,0\n", r"an input is 1e\+300, too large for float32"),
+        ("sample,a,target\n1,2,0\n1,2,1\n", "target changes within sample 1.*step_target"),
+        ("sample,a,target\n0,1,1\nb,2,\n", "target is empty in sample b, expected the sample's target in each"),
+        ("sample,a,target\n0,1,1\nb,2,nan\nb,2,nan\n", "target is nan in sample b, expected a finite number"),
+        (
+            "sample,a,step_target\n0,1,0.5\nb,2,\n",
+            "step_target is empty in sample b, expected a real number at each step",
+        ),
+        ("sample,a,step_target\n0,1,\nb,2,\nc,3,\n", "all targets are -100"),
+        ("sample,split,a,target\n1,train,2,0\n1,test,2,0\n", "split changes within sample 1"),
         ("sample,step,a,target\n1,1,2,0\n1,0,2,0\n", "steps of sample 1 do not ascend"),
     ],
 )
@@ -294,3 +378,23 @@ def test_a_parquet_file_says_which_package_it_needs(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(DataError, match="pip install pyarrow"):
         sequence(path=str(tmp_path / "own.parquet"))
+
+
+def test_a_parquet_file(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "own.parquet"
+    columns = [["a", "a", "b", "c"], [0.0, 1.0, 2.0, 3.0], [1, 1, 0, 1]]
+    parquet.write_table(pyarrow.table(columns, names=["sample", "x", "target"]), path)
+    assert sequence(path=str(path)).classes == 2
+    steps = [["a", "a", "b", "c"], [0.0, 1.0, 2.0, 3.0], [1, None, 0, 1]]
+    parquet.write_table(pyarrow.table(steps, names=["sample", "x", "step_target"]), path)
+    every = sequence(path=str(path))
+    found = {tuple(y.tolist()) for split in (every.train, every.validation, every.test) for y in samples(split)[1]}
+    assert found == {(1, -100), (0,), (1,)}
+    parquet.write_table(pyarrow.table([*columns, columns[1]], names=["sample", "x", "target", "x"]), path)
+    with pytest.raises(DataError, match="more than one column 'x'"):
+        sequence(path=str(path))
+    path.write_text("text")
+    with pytest.raises(DataError, match="is no Parquet file"):
+        sequence(path=str(path))

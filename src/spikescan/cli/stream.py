@@ -49,8 +49,9 @@ def _from_file(path: Path, shape: tuple[int, ...]) -> Iterator[Tensor]:
         values = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise DataError(f"{path} is no .npy file ({error}). numpy.save writes one, of shape {expected}.") from error
-    if not isinstance(values, np.ndarray) or not np.issubdtype(values.dtype, np.number):
-        raise DataError(f"{path} holds no array of numbers; expected one of shape {expected}.")
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub":
+        held = values.dtype if isinstance(values, np.ndarray) else "several arrays"
+        raise DataError(f"{path} holds {held}, expected one array of real numbers or booleans, of shape {expected}.")
     steps = values[:, None] if values.ndim == 1 and shape == (1,) else values
     if steps.shape[1:] != shape:
         raise DataError(f"{path} holds {list(values.shape)}, expected {expected}: the input channels of each step.")

@@ -64,10 +64,18 @@ def count_events(
 
 
 def check_events(where: str, x: np.ndarray, y: np.ndarray, t: np.ndarray, p: np.ndarray) -> None:
-    """Raise `DataError` unless these are events: as many of each, whole places of at least 0, all finite."""
-    sizes = {name: array.shape for name, array in {"x": x, "y": y, "t": t, "p": p}.items()}
+    """Raise `DataError` unless these are events: as many of each, finite numbers all, whole places of at least 0."""
+    columns = {"x": x, "y": y, "t": t, "p": p}
+    sizes = {name: array.shape for name, array in columns.items()}
     if len(set(sizes.values())) > 1 or x.ndim != 1:
         raise DataError(f"{where}: x, y, t and p are {sizes}, expected one number an event in each: [events].")
+    for name, array in columns.items():
+        if array.dtype.kind not in "fiub":
+            advice = f" Save {name}.astype('int64')." if array.dtype.kind in "mM" else ""
+            raise DataError(f"{where}: {name} of the events is {array.dtype}, expected numbers.{advice}")
+        bad = ~np.isfinite(array)
+        if bad.any():
+            raise DataError(f"{where}: {name} of event {int(bad.argmax())} is {array[bad][0]}. Drop the event.")
     for name, array in {"x": x, "y": y}.items():
         if len(array) and (array.min() < 0 or (array != np.floor(array)).any()):
             raise DataError(f"{where}: {name} of the events must be whole pixels from 0, it starts at {array.min()}.")

@@ -12,10 +12,13 @@ from torch import Tensor
 from spikescan.data.dataset import NOT_SCORED, Dataset, Scaling, Split
 from spikescan.data.events import check_events, frames_of_events
 from spikescan.data.sources import Sensor, Series, Source
-from spikescan.data.tables import SPLITS, Arrays, read_arrays
+from spikescan.data.tables import SPLITS, Arrays, is_real, read_arrays
 from spikescan.errors import DataError
 
 __all__ = ["sequence"]
+
+_MOST_CLASSES = 2**18
+"""More than any vocabulary has: a network has an output for each number up to the largest, and larger ones are IDs."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,8 @@ def sequence(
         raise DataError(f"frames is {frames} and window is {window}, expected at least 1 frame and a window above 0.")
     place = Path(path).expanduser()
     binning = _Binning(frames, window, bin_by)
-    parts = [_recordings(where, arrays, binning, targets) for where, arrays in read_arrays(place)]
-    inputs = [np.ascontiguousarray(x, np.float32) for part in parts for x in part.inputs]
+    parts = [_recordings(where, arrays, binning, targets) for where, arrays in read_arrays(place, targets)]
+    inputs = [_float32(part.where, "an input", x) for part in parts for x in part.inputs]
     inputs = [x.reshape(len(x), -1) for x in inputs] if flatten else inputs
     _check_inputs(str(place), inputs)
     split = _split(str(place), parts, validation, test, split_seed)
@@ -116,6 +119,11 @@ def _recordings(where: str, arrays: Arrays, binning: _Binning, kind: str | None)
             f"{where} lacks {', '.join(missing)} (it holds {held}). It needs x and y, and offsets where recordings differ in "
             f"length; of events x, y, t, p, offsets and target."
         )
+    single = [name for name in needed if arrays[name].ndim == 0]
+    if single:
+        raise DataError(
+            f"{where}: {single[0]} is a single value, {arrays[single[0]]}, expected an array of at least one axis."
+        )
     x, y = arrays["x"], arrays["target" if events else "y"]
     if x.dtype.kind not in "fiub":
         raise DataError(f"{where}: x is {x.dtype}, expected numbers.")
@@ -134,7 +142,14 @@ def _recordings(where: str, arrays: Arrays, binning: _Binning, kind: str | None)
         inputs = [sample[:length] for sample, length in zip(x, _lengths(where, arrays, x), strict=True)]
     if not inputs:
         raise DataError(f"{where} holds no samples: x is {list(x.shape)}.")
-    pieces = _in_pieces(where, y, bounds, inputs, kind, events)
+    name = "target" if events else "y"
+    real = is_real(y, kind)
+    if y.dtype.kind not in ("fiub" if real else "fiubUSO"):
+        raise DataError(
+            f"{where}: {name} is {y.dtype}, expected numbers"
+            + (", as --data.targets values says." if real else ", or text for classes.")
+        )
+    pieces = _in_pieces(where, name, y, bounds, x, inputs, real)
     return _Recordings(where, inputs, pieces, arrays.get("split"), _source(where, arrays, inputs[0], events))
 
 
@@ -184,7 +199,12 @@ def _lengths(where: str, arrays: Arrays, x: np.ndarray) -> list[int]:
 def _frames(where: str, arrays: Arrays, bounds: list[tuple[int, int]], binning: _Binning) -> list[np.ndarray]:
     x, y, t, p = (arrays[name] for name in ("x", "y", "t", "p"))
     check_events(where, x, y, t, p)
-    height, width = (int(side) for side in arrays.get("sensor", np.array([y.max() + 1, x.max() + 1])))
+    sensor = arrays.get("sensor", np.array([int(y.max()) + 1, int(x.max()) + 1]))
+    if sensor.shape != (2,) or sensor.dtype.kind not in "iu":
+        raise DataError(
+            f"{where}: sensor is {sensor.dtype} {list(sensor.shape)}, expected two whole numbers: [height, width]."
+        )
+    height, width = map(int, sensor)
     if x.max() >= width or y.max() >= height:
         raise DataError(f"{where}: sensor is {[height, width]}, but events reach row {y.max()} and column {x.max()}.")
     made = []
@@ -203,37 +223,29 @@ def _frames(where: str, arrays: Arrays, bounds: list[tuple[int, int]], binning: 
 
 def _in_pieces(
     where: str,
+    name: str,
     y: np.ndarray,
     bounds: list[tuple[int, int]] | None,
+    x: np.ndarray,
     inputs: list[np.ndarray],
-    kind: str | None,
-    events: bool,
+    real: bool,
 ) -> np.ndarray | list[np.ndarray]:
     """The targets as they are, one a recording; or cut into a list, one a step."""
-    n, steps = len(inputs), sum(map(len, inputs))
-    real = _is_real(y, kind)
+    n, by_step = len(inputs), name == "y"  # recordings of events have one target each
+    if len(y) == n and y.ndim <= 1 + real:
+        return y
     if bounds is not None:
-        if len(y) == n and y.ndim <= 1 + real:
-            return y
-        if len(y) == steps and y.ndim <= 1 + real and not events:
+        if len(y) == len(x) and y.ndim <= 1 + real and by_step:
             return [y[low:high] for low, high in bounds]
-        expected = f"[{n}], one a recording" + ("." if events else f", or [{steps}], one a step.")
+        expected = f"[{n}], one a recording" + (f", or [{len(x)}], one a step" if by_step else "")
     else:
-        if len(y) == n and y.ndim <= 1 + real:
-            return y
-        longest = max(map(len, inputs))
-        if y.ndim == 2 + real and len(y) == n and y.shape[1] >= longest:
-            return [row[: len(x)] for row, x in zip(y, inputs, strict=True)]
-        expected = f"[{n}], one a sample, or [{n}, {longest}], one a step" + (
-            ", and [..., K] for K numbers." if real else "."
-        )
-    name = "target" if events else "y"
-    raise DataError(f"{where}: {name} is {y.dtype} {list(y.shape)}, expected {expected}")
-
-
-def _is_real(y: np.ndarray, kind: str | None) -> bool:
-    """Whether targets are real numbers, not classes."""
-    return y.dtype.kind == "f" if kind is None else kind == "values"
+        steps = x.shape[1]
+        if y.ndim == 2 + real and y.shape[:2] == (n, steps):
+            return [row[: len(sample)] for row, sample in zip(y, inputs, strict=True)]
+        expected = f"[{n}], one a sample, or [{n}, {steps}], one a step of x {list(x.shape)}"
+        expected += ", and [..., K] for K numbers" if real else ""
+    hint = "" if real or y.ndim == 1 or y.dtype.kind not in "iub" else " For real numbers give --data.targets values."
+    raise DataError(f"{where}: {name} is {y.dtype} {list(y.shape)}, expected {expected}.{hint}")
 
 
 def _targets(
@@ -243,10 +255,16 @@ def _targets(
     by_step = isinstance(parts[0].targets, list)
     if any(isinstance(part.targets, list) != by_step for part in parts):
         raise DataError(f"{where}: one file has targets a step, another a sample.")
-    y = np.concatenate([row for part in parts for row in part.targets] if by_step else [part.targets for part in parts])
+    pieces = [y for part in parts for y in (part.targets if isinstance(part.targets, list) else [part.targets])]
+    shapes = sorted({piece.shape[1:] for piece in pieces})
+    if len(shapes) > 1:
+        raise DataError(
+            f"{where}: the numbers of a target differ between its files: {', '.join(map(str, map(list, shapes)))}."
+        )
+    y = np.concatenate(pieces)
     classes = names = None
-    if _is_real(y, kind):
-        y = y.astype(np.float32).reshape(len(y), -1)
+    if is_real(y, kind):
+        y = _float32(where, "a target", y).reshape(len(y), -1)
         if not np.isfinite(y).all():
             bad = int((~np.isfinite(y)).any(1).argmax())
             raise DataError(
@@ -254,7 +272,7 @@ def _targets(
                 f"Drop or repair them."
             )
     else:
-        y, classes, names = _as_classes(where, y)
+        y, classes, names = _as_classes(where, y, by_step)
     rows = torch.from_numpy(y)
     if not by_step:
         return rows, classes, names
@@ -264,14 +282,28 @@ def _targets(
     return padding, classes, names
 
 
-def _as_classes(where: str, y: np.ndarray) -> tuple[np.ndarray, int, tuple[str, ...] | None]:
+def _as_classes(where: str, y: np.ndarray, by_step: bool) -> tuple[np.ndarray, int, tuple[str, ...] | None]:
     """Class numbers, how many classes there are (one more than the largest number, or the distinct texts), and the texts."""
     if y.dtype.kind not in "fiub":
-        names, numbers = np.unique(y.astype(str), return_inverse=True)
-        return numbers.astype(np.int64), len(names), tuple(map(str, names))
+        text = y.astype(str)
+        unscored = text == ""
+        if unscored.all() or (unscored.any() and not by_step):
+            raise DataError(f"{where}: target {int(unscored.argmax())} is empty text, expected the name of a class.")
+        names, numbers = np.unique(text[~unscored], return_inverse=True)
+        classes = np.full(len(y), NOT_SCORED, np.int64)
+        classes[~unscored] = numbers
+        return classes, len(names), tuple(map(str, names))
     if y.dtype.kind == "f" and (y != np.floor(y)).any():
         raise DataError(f"{where}: classes must be whole numbers, but a target is {y[y != np.floor(y)][0]}.")
+    outside = (y < NOT_SCORED) | (y >= _MOST_CLASSES)
+    if outside.any():
+        raise DataError(
+            f"{where}: a target is {y[outside][0]}, expected a class from 0 to {_MOST_CLASSES - 1}. Number the classes without "
+            f"gaps, as numpy.unique(y, return_inverse=True)[1] does, or make them text, such as 'id17'."
+        )
     numbers = y.astype(np.int64)
+    if (numbers == NOT_SCORED).all():
+        raise DataError(f"{where}: all targets are {NOT_SCORED}, not scored. Give some of them a class from 0.")
     return numbers, int(max(numbers.max(), 0)) + 1, None
 
 
@@ -283,6 +315,8 @@ def _split(where: str, parts: list[_Recordings], validation: float, test: float,
         )
     counts = [len(part.inputs) for part in parts]
     split = np.concatenate([_given_split(part, count) for part, count in zip(parts, counts, strict=True)])
+    if seed < 0:
+        raise DataError(f"split_seed is {seed}, expected a whole number of at least 0.")
     n, order = len(split), np.random.default_rng(seed).permutation(len(split))
     for index, share in ((2, test), (1, validation)):
         if not (split == index).any():
@@ -298,7 +332,7 @@ def _split(where: str, parts: list[_Recordings], validation: float, test: float,
 def _given_split(part: _Recordings, count: int) -> np.ndarray:
     if part.split is None:
         return np.zeros(count, np.int64)
-    given = part.split
+    given = part.split if part.split.ndim else np.full(count, part.split)  # one for all: a file named after its split
     known: list[object] = list(SPLITS) if given.dtype.kind in "UO" else [0, 1, 2]
     if given.shape != (count,) or not set(given.tolist()) <= set(known):
         raise DataError(
@@ -319,6 +353,16 @@ def _check_inputs(where: str, inputs: list[np.ndarray]) -> None:
                 f"{where}: sample {sample} is NaN or infinite at time step {int(bad.argmax())} ({bad.sum()} such steps in it). "
                 f"Fill or drop them, with numpy.nan_to_num say."
             )
+
+
+def _float32(where: str, name: str, values: np.ndarray) -> np.ndarray:
+    """What is too large is refused here, lest it be taken for an infinite value of the file."""
+    with np.errstate(over="ignore"):
+        single = np.ascontiguousarray(values, np.float32)
+    lost = np.isinf(single) & np.isfinite(values)
+    if lost.any():
+        raise DataError(f"{where}: {name} is {values[lost][0]}, too large for float32 (3.4e38). Take a larger unit.")
+    return single
 
 
 def _scaling(inputs: list[np.ndarray]) -> Scaling:

@@ -4,14 +4,16 @@ import csv
 import lzma
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from spikescan.data.dataset import NOT_SCORED
 from spikescan.errors import DataError
 
-__all__ = ["SPLITS", "Arrays", "read_arrays"]
+__all__ = ["SPLITS", "Arrays", "is_real", "read_arrays"]
 
 Arrays = dict[str, np.ndarray]
 SPLITS = ("train", "validation", "test")
@@ -21,8 +23,8 @@ _TABLE = (
 )
 
 
-def read_arrays(path: Path) -> list[tuple[str, Arrays]]:
-    """The arrays of each file, with a name for messages.
+def read_arrays(path: Path, kind: str | None) -> list[tuple[str, Arrays]]:
+    """The arrays of each file, with a name for messages; `kind` is what `is_real` takes.
 
     A folder with ``train.npz`` gives up to three files, each with a `split` of its own; any other folder of ``.npz`` is read
     as one recording a file, which becomes one file of ragged recordings.
@@ -34,12 +36,19 @@ def read_arrays(path: Path) -> list[tuple[str, Arrays]]:
         return _read_folder(path)
     if not path.is_file():
         raise DataError(f"There is no file or folder {path}. Give --data.path FILE.npz, a .csv, or a folder of .npz.")
-    readers = {".npz": _read_npz, ".csv": _read_csv, ".parquet": _read_parquet}
-    if path.suffix not in readers:
+    tables = {".csv": _read_csv, ".parquet": _read_parquet}
+    if path.suffix in tables:
+        return [(str(path), _from_table(path, *tables[path.suffix](path), kind))]
+    if path.suffix != ".npz":
         raise DataError(
-            f"{path} ends in {path.suffix or 'nothing'}, expected one of {', '.join(readers)}, or a folder."
+            f"{path} ends in {path.suffix or 'nothing'}, expected one of .npz, {', '.join(tables)}, or a folder."
         )
-    return [(str(path), readers[path.suffix](path))]
+    return [(str(path), _read_npz(path))]
+
+
+def is_real(y: np.ndarray, kind: str | None) -> bool:
+    """Whether targets are real numbers, not classes: as `kind` says, ``"classes"`` or ``"values"``; else floats are."""
+    return y.dtype.kind == "f" if kind is None else kind == "values"
 
 
 def _read_folder(folder: Path) -> list[tuple[str, Arrays]]:
@@ -54,8 +63,7 @@ def _read_folder(folder: Path) -> list[tuple[str, Arrays]]:
                 raise DataError(
                     f"{name} has an array split, but its name says which split it is. Remove one of the two."
                 )
-            count = len(arrays["offsets"]) - 1 if "offsets" in arrays else len(arrays.get("x", ()))
-            arrays["split"] = np.full(count, Path(name).stem)
+            arrays["split"] = np.array(Path(name).stem)
         return found
     recordings = [_read_npz(file) for file in files]
     for file, arrays in zip(files, recordings, strict=True):
@@ -89,7 +97,8 @@ def _read_npz(path: Path) -> Arrays:
         ) from error
 
 
-def _read_csv(path: Path) -> Arrays:
+def _read_csv(path: Path) -> tuple[list[str], list[np.ndarray]]:
+    """Names and columns, all of them text."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             header, *rows = [row for row in csv.reader(file) if row] or [[]]
@@ -98,70 +107,127 @@ def _read_csv(path: Path) -> Arrays:
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise DataError(f"{path}: row {number} has {len(row)} fields, the header has {len(header)}.")
-    return _from_table(path, dict(zip(header, map(np.array, zip(*rows, strict=True)), strict=False)))
+    return header, [np.array([row[index] for row in rows], str) for index in range(len(header))]
 
 
-def _read_parquet(path: Path) -> Arrays:
+def _read_parquet(path: Path) -> tuple[list[str], list[np.ndarray]]:
+    """Names and columns."""
     try:
         import pyarrow.parquet as parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
         raise DataError(f"{path} needs a package: pip install pyarrow. A .csv or .npz needs none.") from None
-    table = parquet.read_table(path)
-    return _from_table(path, {name: table[name].to_numpy() for name in table.column_names})
+    try:
+        with parquet.ParquetFile(path) as file:
+            table = file.read()
+    except ValueError as error:  # pyarrow's errors are such
+        raise DataError(f"{path} is no Parquet file, or a damaged one ({error}).") from error
+    return table.column_names, [_cells(column) for column in table.columns]
 
 
-def _from_table(path: Path, columns: Mapping[str, np.ndarray]) -> Arrays:
+def _cells(column: Any) -> np.ndarray:
+    """A column of pyarrow's; one of text or with nulls as of a CSV, a null an empty cell."""
+    values: np.ndarray = column.to_numpy()
+    if column.null_count == 0 and values.dtype.kind != "O":
+        return values
+    return np.array(["" if cell is None else str(cell) for cell in column.to_pylist()], str)
+
+
+def _from_table(path: Path, names: list[str], values: list[np.ndarray], kind: str | None) -> Arrays:
     """Rows of steps to ragged arrays; a sample's rows may stand anywhere, but in the order of time."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise DataError(f"{path} has more than one column {twice[0]!r}, expected each name once. Rename or drop them.")
+    columns = dict(zip(names, values, strict=True))
     if "sample" not in columns:
         raise DataError(f"{path} has no column sample (it has {', '.join(columns) or 'none'}). {_TABLE}")
+    if len(columns["sample"]) == 0:
+        raise DataError(f"{path} has the columns {', '.join(columns)}, but no rows. {_TABLE}")
     _, first, sample = np.unique(columns["sample"], return_index=True, return_inverse=True)
     rank = np.argsort(np.argsort(first))[sample]  # samples in the order in which they appear
     order = np.argsort(rank, kind="stable")
-    counts = np.bincount(rank)
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    starts = offsets[:-1]
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(rank))])
+    rows = {name: column[order] for name, column in columns.items()}
+    samples = rows["sample"]
     named = {kind: [n for n in columns if n == kind or n.startswith(f"{kind}_")] for kind in ("target", "step_target")}
     targets = named["target"] or named["step_target"]
     features = [name for name in columns if name not in ("sample", "split", "step", *targets)]
     if not targets or (named["target"] and named["step_target"]) or not features:
         raise DataError(f"{path} has the columns {', '.join(columns)}. {_TABLE}")
-    y = np.stack([_numbers_or_text(columns[name])[order] for name in targets], axis=1)
+    y = [_targets(path, name, rows[name], samples, kind) for name in targets]
+    if named["target"]:
+        advice = "Call the column step_target for one a step."
+        y = [_once(path, name, column, samples, offsets, advice) for name, column in zip(targets, y, strict=True)]
     arrays = {
-        "x": np.stack([_numbers(path, name, columns[name])[order] for name in features], axis=1),
+        "x": np.stack([_numbers(path, name, rows[name]) for name in features], axis=1),
+        "y": y[0] if len(targets) == 1 else np.stack(y, axis=1),
         "offsets": offsets,
         "channel_names": np.array(features),
     }
     if "step" in columns:
-        step = _numbers(path, "step", columns["step"])[order]
-        falling = (np.diff(step) <= 0) & (np.diff(rank[order]) == 0)
+        step = _numbers(path, "step", rows["step"])
+        falling = ~(step[1:] > step[:-1]) & (np.diff(rank[order]) == 0)
         if falling.any():
-            name = columns["sample"][order][int(falling.argmax())]
+            name = samples[int(falling.argmax())]
             raise DataError(f"{path}: the steps of sample {name} do not ascend. Sort the rows by sample and step.")
-    if named["target"]:
-        if (y != y[np.repeat(starts, counts)]).any():
-            raise DataError(f"{path}: a target changes within a sample. Call the column step_target for one a step.")
-        y = y[starts]
-    arrays["y"] = y[:, 0] if len(targets) == 1 else y
     if "split" in columns:
-        arrays["split"] = _numbers_or_text(columns["split"])[order][starts]
+        split = _once(path, "split", rows["split"], samples, offsets, "All rows of a sample belong to one split.")
+        arrays["split"] = _numbers_or_text(split)
     return arrays
 
 
+def _once(
+    path: Path, name: str, column: np.ndarray, samples: np.ndarray, offsets: np.ndarray, advice: str
+) -> np.ndarray:
+    """What a column says of each sample; raises where it changes within one."""
+    values: np.ndarray = column[offsets[:-1]]
+    changed = column != np.repeat(values, np.diff(offsets))
+    if changed.any():
+        raise DataError(f"{path}: {name} changes within sample {samples[int(changed.argmax())]}. {advice}")
+    return values
+
+
+def _targets(path: Path, name: str, column: np.ndarray, samples: np.ndarray, kind: str | None) -> np.ndarray:
+    """A column of targets, parsed; an empty cell is a step without a class."""
+    empty = np.strings.strip(column) == "" if column.dtype.kind == "U" else np.zeros(len(column), bool)
+    found = _numbers_or_text(column[~empty])
+    wrong = ~np.isfinite(found) if found.dtype.kind == "f" else np.zeros(len(found), bool)
+    if wrong.any():
+        sample = samples[~empty][int(wrong.argmax())]
+        raise DataError(
+            f"{path}: {name} is {found[wrong][0]} in sample {sample}, expected a finite number. Drop or repair it."
+        )
+    if not empty.any():
+        return found
+    where = f"{path}: {name} is empty in sample {samples[int(empty.argmax())]}"
+    if not name.startswith("step_"):
+        raise DataError(f"{where}, expected the sample's target in each of its rows. Fill it in, or drop the sample.")
+    if is_real(found, kind):
+        raise DataError(
+            f"{where}, expected a real number at each step: only a class may be left out, where a step is not scored. "
+            f"Fill it in, or drop the step; --data.targets classes takes whole numbers for classes."
+        )
+    parsed = np.full(len(column), "" if found.dtype.kind == "U" else NOT_SCORED, found.dtype)
+    parsed[~empty] = found
+    return parsed
+
+
 def _numbers(path: Path, name: str, column: np.ndarray) -> np.ndarray:
+    """Whole numbers stay whole: float64 does not tell times in nanoseconds apart."""
+    found = _numbers_or_text(column)
     try:
-        return column.astype(np.float32)
+        return found if found.dtype.kind in "iu" else found.astype(np.float64)
     except ValueError as error:
         raise DataError(f"{path}: the column {name} holds no numbers ({error}). {_TABLE}") from None
 
 
 def _numbers_or_text(column: np.ndarray) -> np.ndarray:
     """Text as whole numbers where all of it is, as numbers where all of it is, else as it stands."""
-    for kind in (np.int64, np.float32):
-        if column.dtype.kind not in "UO":
+    for kind in (np.int64, np.float64):
+        if column.dtype.kind != "U":
             break
         try:
             return column.astype(kind)
-        except (ValueError, TypeError):
+        except (ValueError, OverflowError):
             continue
     return column
 
