@@ -26,6 +26,7 @@ from spikescan.training.events import EpochEnd, Event
 from spikescan.training.inputs import write_step_input
 from spikescan.training.metrics import read_metrics, write_metrics, write_tensorboard
 from spikescan.training.run import check_new_folder, check_same_experiment, discard_measurements, start_folder
+from spikescan.training.scaling import read_scaling, scaled_as
 from spikescan.training.statistics import refresh_statistics
 
 __all__ = ["launch_fabric", "train"]
@@ -50,14 +51,15 @@ def train(experiment: Experiment, folder: Path, *, resume: bool = False) -> Iter
     dataset = build_dataset(experiment)
     experiment = settle(experiment, dataset)
     task = build_task(experiment)
+    if resume:
+        check_same_experiment(folder, experiment)
+        dataset = scaled_as(dataset, read_scaling(folder))
+    else:
+        check_new_folder(folder)
     shape = shape_for(dataset, task)
     network = build_model(experiment, shape)
     plain_optimiser = build_optimiser(experiment, network)
     schedule = build_schedule(experiment)
-    if resume:
-        check_same_experiment(folder, experiment)
-    else:
-        check_new_folder(folder)
     index = read_index(folder / "checkpoint") or Index(0, 0, 0, -math.inf, shape)
     saved = None
     if index.epoch:

@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from spikescan.data import Dataset, Scaling
 from spikescan.errors import CheckpointError, InputError
 from spikescan.files import write_text
@@ -23,6 +21,7 @@ from spikescan.training.checkpoint import Index, load_weights, read_index
 from spikescan.training.config import Experiment, experiment_from, read_yaml, to_yaml
 from spikescan.training.environment import describe_environment
 from spikescan.training.metrics import read_metrics
+from spikescan.training.scaling import read_scaling, scaled_as, write_scaling
 
 __all__ = [
     "Run",
@@ -60,8 +59,8 @@ class Run:
 
     @functools.cached_property
     def dataset(self) -> Dataset:
-        """Loaded when it is first asked for: streaming needs the weights alone."""
-        return build_dataset(self.experiment)
+        """As it was scaled in training; loaded when it is first asked for: streaming needs the weights alone."""
+        return scaled_as(build_dataset(self.experiment), self.scaling)
 
 
 def load_run(folder: Path | str, *, last: bool = False) -> Run:
@@ -83,7 +82,7 @@ def load_run(folder: Path | str, *, last: bool = False) -> Run:
     epoch = index.epoch if last else index.best_epoch
     load_weights(folder / "checkpoint", epoch, model)
     metrics = read_metrics(folder / "metrics.csv")
-    return Run(folder, experiment, build_task(experiment), model.eval(), epoch, index, metrics, _read_scaling(folder))
+    return Run(folder, experiment, build_task(experiment), model.eval(), epoch, index, metrics, read_scaling(folder))
 
 
 def read_experiment(folder: Path) -> Experiment:
@@ -144,9 +143,7 @@ def start_folder(folder: Path, experiment: Any, scaling: Scaling | None = None) 
     """Make or go on with a run folder: write what does not change from epoch to epoch."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "environment.json", json.dumps(describe_environment(), indent=2) + "\n")
-    if scaling is not None:
-        values = {"mean": scaling.mean.tolist(), "deviation": scaling.deviation.tolist()}
-        write_text(folder / "scaling.json", json.dumps(values) + "\n")
+    write_scaling(folder, scaling)
     write_text(folder / "config.yaml", to_yaml(experiment))
 
 
@@ -159,17 +156,6 @@ def discard_measurements(folder: Path) -> None:
     for pattern in _MEASURED:
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
-
-
-def _read_scaling(folder: Path) -> Scaling | None:
-    path = folder / "scaling.json"
-    if not path.exists():
-        return None
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return Scaling(torch.tensor(values["mean"]), torch.tensor(values["deviation"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} is damaged ({error!r}).") from error
 
 
 def _decisive(experiment: Experiment) -> dict[str, Any]:
