@@ -72,6 +72,14 @@ def test_the_best_epoch_has_the_best_score_then_the_least_loss_and_is_then_the_f
     assert best_of([(math.nan, 1.0), (0.2, 3.0), (0.1, 0.1)]) == 2
 
 
+def test_a_score_that_is_not_a_number_is_no_improvement():
+    assert best_of([(0.2, 3.0), (math.nan, 0.1), (math.nan, math.nan)]) == 1
+    assert best_of([(math.nan, 2.0), (math.nan, 1.0), (math.nan, math.nan)]) == 2
+    assert best_of([(math.nan, math.nan)] * 3) == 1
+    assert best_of([(0.2, math.nan), (0.2, 1.0)]) == 2
+    assert best_of([(-math.inf, math.inf)]) == 1
+
+
 def test_an_index_without_the_best_loss_is_read(saved):
     path = saved / "checkpoint.json"
     values = json.loads(path.read_text())

@@ -40,7 +40,8 @@ class Index:
         epoch: epochs finished; training goes on after the last of them.
         step: updates made.
         best_epoch: the epoch with the best validation score, whose weights `spikescan eval` uses; among equal scores, which a
-            small split has many of, the one with the least validation loss, and then the first.
+            small split has many of, the one with the least validation loss, and then the first. NaN is worse than any
+            number.
         best_score: that score; negative where less is better.
         shape: what the network was built for.
         best_loss: the validation loss of that epoch.
@@ -56,8 +57,8 @@ class Index:
     def after_epoch(self, steps: int, score: float, loss: float) -> "Index":
         """The index after one more epoch, of `steps` updates, with this validation score, of which more is better."""
         later = replace(self, epoch=self.epoch + 1, step=self.step + steps)
-        # Not `score > best`: a score that is NaN must not keep the first epoch from being the best so far.
-        if score < self.best_score or (score == self.best_score and not loss < self.best_loss):
+        # The first epoch is the best so far even where its score is minus infinity.
+        if self.best_epoch and _rank(score, loss) <= _rank(self.best_score, self.best_loss):
             return later
         return replace(later, best_epoch=later.epoch, best_score=score, best_loss=loss)
 
@@ -135,6 +136,11 @@ def load_training_state(folder: Path, epoch: int) -> dict[str, Any]:
     if not isinstance(state, dict) or "optimiser" not in state:
         raise CheckpointError(f"{path} holds no training state of spikescan.")
     return state
+
+
+def _rank(score: float, loss: float) -> tuple[float, float]:
+    """Greater for the better epoch; NaN is the worst score and the worst loss."""
+    return (-math.inf if math.isnan(score) else score, -math.inf if math.isnan(loss) else -loss)
 
 
 def _weights(folder: Path, epoch: int) -> Path:
