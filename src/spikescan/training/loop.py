@@ -25,7 +25,13 @@ from spikescan.training.evaluation import Evaluation, evaluate
 from spikescan.training.events import EpochEnd, Event
 from spikescan.training.inputs import write_step_input
 from spikescan.training.metrics import read_metrics, write_metrics, write_tensorboard
-from spikescan.training.run import check_new_folder, check_same_experiment, discard_measurements, start_folder
+from spikescan.training.run import (
+    check_new_folder,
+    check_same_data,
+    check_same_experiment,
+    discard_measurements,
+    start_folder,
+)
 from spikescan.training.scaling import read_scaling, scaled_as
 from spikescan.training.statistics import refresh_statistics
 
@@ -51,8 +57,12 @@ def train(experiment: Experiment, folder: Path, *, resume: bool = False) -> Iter
     dataset = build_dataset(experiment)
     experiment = settle(experiment, dataset)
     task = build_task(experiment)
+    index = None
     if resume:
         check_same_experiment(folder, experiment)
+        index = read_index(folder / "checkpoint")
+        if index is not None:
+            check_same_data(folder, dataset, task, index)
         dataset = scaled_as(dataset, read_scaling(folder))
     else:
         check_new_folder(folder)
@@ -60,7 +70,7 @@ def train(experiment: Experiment, folder: Path, *, resume: bool = False) -> Iter
     network = build_model(experiment, shape)
     plain_optimiser = build_optimiser(experiment, network)
     schedule = build_schedule(experiment)
-    index = read_index(folder / "checkpoint") or Index(0, 0, 0, -math.inf, shape)
+    index = index or Index(0, 0, 0, -math.inf, shape)
     saved = None
     if index.epoch:
         load_weights(folder / "checkpoint", index.epoch, network)

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from spikescan.data import Dataset, Scaling
-from spikescan.errors import CheckpointError, InputError
+from spikescan.errors import CheckpointError, DataError, InputError
 from spikescan.files import write_text
 from spikescan.neurons.base import Temporal
 from spikescan.tasks import Task
-from spikescan.training.build import build_dataset, build_model, build_task
+from spikescan.training.build import build_dataset, build_model, build_task, shape_for
 from spikescan.training.checkpoint import Index, load_weights, read_index
 from spikescan.training.config import Experiment, experiment_from, read_yaml, to_yaml
 from spikescan.training.environment import describe_environment
@@ -26,6 +26,7 @@ from spikescan.training.scaling import read_scaling, scaled_as, write_scaling
 __all__ = [
     "Run",
     "check_new_folder",
+    "check_same_data",
     "check_same_experiment",
     "check_unchanged",
     "discard_measurements",
@@ -59,8 +60,14 @@ class Run:
 
     @functools.cached_property
     def dataset(self) -> Dataset:
-        """As it was scaled in training; loaded when it is first asked for: streaming needs the weights alone."""
-        return scaled_as(build_dataset(self.experiment), self.scaling)
+        """As it was scaled in training; loaded when it is first asked for: streaming needs the weights alone.
+
+        Raises:
+            DataError: it has other channels or targets than the data that the run was trained on.
+        """
+        dataset = build_dataset(self.experiment)
+        check_same_data(self.folder, dataset, self.task, self.index)
+        return scaled_as(dataset, self.scaling)
 
 
 def load_run(folder: Path | str, *, last: bool = False) -> Run:
@@ -126,6 +133,20 @@ def check_new_folder(folder: Path) -> None:
 def check_same_experiment(folder: Path, experiment: Experiment) -> None:
     """Raise `InputError` unless `experiment` is that of the run in `folder`, where it decides the numbers."""
     check_unchanged(folder, _decisive(read_experiment(folder)), _decisive(experiment), (*_MAY_CHANGE, "data.path"))
+
+
+def check_same_data(folder: Path, dataset: Dataset, task: Task, index: Index) -> None:
+    """Raise `DataError` unless `dataset` has the channels and targets that the run in `folder` was trained on."""
+    mend = f"Let data in {folder / 'config.yaml'} name what the run was trained on, or train a new run."
+    try:
+        now = shape_for(dataset, task)
+    except InputError as error:
+        raise DataError(f"The targets of {folder} are no longer of their kind. {error} {mend}") from error
+    if (now.inputs, now.outputs) != (index.shape.inputs, index.shape.outputs):
+        raise DataError(
+            f"{dataset.name} has {now.inputs} input channels and asks for {now.outputs} outputs, but the run in {folder} was "
+            f"trained on {index.shape.inputs} and {index.shape.outputs}. {mend}"
+        )
 
 
 def check_unchanged(folder: Path, earlier: dict[str, Any], now: dict[str, Any], may_change: Collection[str]) -> None:

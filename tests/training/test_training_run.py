@@ -1,4 +1,4 @@
-"""A run's inputs are scaled as they were when it was begun, whatever its data file says by now."""
+"""A data file that changed after training: it is scaled as it was in training, and refused if it no longer fits."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +14,11 @@ from spikescan.training import Experiment, load_run, train
 from spikescan.training.scaling import scaled_as
 
 
-def write(path: Path, *, offset: float = 0.0, scale: float = 1.0) -> None:
-    """20 samples of 5 steps and 2 channels, of two classes."""
+def write(path: Path, *, offset: float = 0.0, scale: float = 1.0, channels: int = 2, classes: int = 2) -> None:
+    """20 samples of 5 steps."""
     random = np.random.default_rng(0)
-    y = np.arange(20) % 2
-    x = random.normal(size=(20, 5, 2)) + 3.0 * y[:, None, None]
+    y = np.arange(20) % classes
+    x = random.normal(size=(20, 5, channels)) + 3.0 * y[:, None, None]
     np.savez(path, x=scale * x + offset, y=y)
 
 
@@ -51,6 +51,27 @@ def test_a_changed_file_is_scaled_as_the_run_was(own, tmp_path):
 def test_an_unchanged_file_keeps_its_bits(own, tmp_path):
     list(train(own, tmp_path / "run"))
     assert torch.equal(load_run(tmp_path / "run").dataset.test.inputs, sequence(**_options(own)).test.inputs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"channels": 3}, "has 3 input channels and asks for 2 outputs, .* trained on 2 and 2"),
+        ({"classes": 3}, "has 2 input channels and asks for 3 outputs, .* trained on 2 and 2"),
+        ({"classes": 1}, "asks for 1 outputs"),
+        ({}, r"no longer of their kind\. .* real numbers a sample.* Let data in .*config\.yaml name what"),
+    ],
+)
+def test_data_that_no_longer_fits_is_refused(own, tmp_path, changes, message):
+    list(train(own, tmp_path / "run"))
+    write(tmp_path / "own.npz", **changes)
+    if not changes:
+        with np.load(tmp_path / "own.npz") as held:
+            np.savez(tmp_path / "own.npz", x=held["x"], y=held["y"] + 0.5)
+    with pytest.raises(DataError, match=message):
+        _ = load_run(tmp_path / "run").dataset
+    with pytest.raises(DataError, match=message):
+        list(train(replace(own, epochs=2), tmp_path / "run", resume=True))
 
 
 @pytest.mark.parametrize("scaling", [None, Scaling(torch.zeros(3), torch.ones(3))])
