@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -103,13 +102,15 @@ def test_a_damaged_run(finished, tmp_path, capsys, name, content):
 
 
 def test_a_full_disk(recipe, tmp_path, monkeypatch, capsys):
-    def full(tensors, path):
-        Path(path).write_bytes(b"half")
+    def full(path, content):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
-    assert "No space left on device" in complaint(capsys, ["train", str(recipe), "--run", str(tmp_path / "run")])
-    assert list((tmp_path / "run" / "checkpoint").iterdir()) == []
+    monkeypatch.setattr(checkpoint, "write_bytes", full)
+    message = complaint(capsys, ["train", str(recipe), "--run", str(tmp_path / "run")])
+    assert "epoch-0001.safetensors could not be written: No space left on device. Finished epochs are kept." in message
+    assert f"spikescan train --resume {tmp_path / 'run'}" in message
+    monkeypatch.undo()
+    assert main(["train", "--resume", str(tmp_path / "run")]) == 0
 
 
 def test_a_folder_that_cannot_be_made(recipe, tmp_path, capsys):

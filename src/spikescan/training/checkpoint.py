@@ -4,6 +4,7 @@
 being saved leaves the epoch before it.
 """
 
+import io
 import json
 import math
 from dataclasses import asdict, dataclass, replace
@@ -12,11 +13,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from spikescan.errors import CheckpointError
-from spikescan.files import write_text, write_whole
+from spikescan.files import write_bytes, write_text
 
 __all__ = ["Index", "ModelShape", "load_training_state", "load_weights", "read_index", "save_checkpoint"]
 
@@ -68,8 +69,11 @@ def save_checkpoint(folder: Path, model: nn.Module, training_state: dict[str, An
     folder.mkdir(parents=True, exist_ok=True)
     # clone: safetensors refuses tensors that share memory, such as tied weights.
     weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-    write_whole(_weights(folder, index.epoch), lambda path: save_file(weights, path))
-    write_whole(_training_state(folder, index.epoch), lambda path: torch.save(training_state, path))
+    # To bytes first: given a path, safetensors and torch say of a full disk what is no OSError.
+    write_bytes(_weights(folder, index.epoch), save(weights))
+    state = io.BytesIO()
+    torch.save(training_state, state)
+    write_bytes(_training_state(folder, index.epoch), state.getbuffer())
     write_text(folder / "checkpoint.json", json.dumps({"format": _FORMAT, **asdict(index)}, indent=2) + "\n")
     needed = {_weights(folder, index.epoch), _weights(folder, index.best_epoch), _training_state(folder, index.epoch)}
     for path in {*folder.glob("epoch-*.safetensors"), *folder.glob("epoch-*.pt")} - needed:

@@ -30,6 +30,7 @@ from spikescan.training.run import (
     check_same_data,
     check_same_experiment,
     discard_measurements,
+    epochs_kept,
     start_folder,
 )
 from spikescan.training.scaling import read_scaling, scaled_as
@@ -108,12 +109,13 @@ def train(experiment: Experiment, folder: Path, *, resume: bool = False) -> Iter
         index = index.after_epoch(learner.steps, score, validated.loss)
         rows.append(_row(index, task, trained, validated))
         if fabric.is_global_zero:
-            write_metrics(folder / "metrics.csv", rows)
-            discard_measurements(folder)
-            state = {"optimiser": optimiser.state_dict(), "precision": fabric.strategy.precision.state_dict()}
-            save_checkpoint(folder / "checkpoint", network, state, index)
-            if experiment.tensorboard:
-                write_tensorboard(folder / "tensorboard", rows[-1])
+            with epochs_kept(folder):
+                write_metrics(folder / "metrics.csv", rows)
+                discard_measurements(folder)
+                state = {"optimiser": optimiser.state_dict(), "precision": fabric.strategy.precision.state_dict()}
+                save_checkpoint(folder / "checkpoint", network, state, index)
+                if experiment.tensorboard:
+                    write_tensorboard(folder / "tensorboard", rows[-1])
             yield EpochEnd(index.epoch, rows[-1], is_best=index.best_epoch == index.epoch)
 
 

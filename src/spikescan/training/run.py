@@ -6,7 +6,8 @@ were scaled.
 
 import functools
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ __all__ = [
     "check_same_experiment",
     "check_unchanged",
     "discard_measurements",
+    "epochs_kept",
     "load_run",
     "read_config",
     "read_experiment",
@@ -166,6 +168,18 @@ def start_folder(folder: Path, experiment: Any, scaling: Scaling | None = None) 
     write_text(folder / "environment.json", json.dumps(describe_environment(), indent=2) + "\n")
     write_scaling(folder, scaling)
     write_text(folder / "config.yaml", to_yaml(experiment))
+
+
+@contextmanager
+def epochs_kept(folder: Path) -> Iterator[None]:
+    """Within it, an `OSError`, such as that of a full disk, says too that the epochs before are kept and how to go on."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"{error.filename} could not be written: {error.strerror}" if error.filename else str(error)
+        raise OSError(
+            error.errno, f"{reason}. Finished epochs are kept. Go on: spikescan train --resume {folder}"
+        ) from error
 
 
 _MEASURED = ("agreement.json", "energy.json", "energy.csv", "evaluation-*.json")
