@@ -63,6 +63,8 @@ def test_wrong_command_lines(arguments, message, capsys, tmp_path, monkeypatch):
         (["--data.colums", "true"], "Did you mean 'columns'"),
         (["--data.path", "/nowhere"], "MNIST: /nowhere does not exist. The folder holds mnist.npz"),
         (["--optimiser.name", "adam"], "Did you mean 'adamw'"),
+        (["--optimiser.lr", "-1"], "optimiser adamw: lr is -1.0, expected 0 or more"),
+        (["--seed", str(2**64)], "seed is 18446744073709551616"),
         (["--schedule.name", "cosin"], "Did you mean 'cosine'"),
         (["--task.name", "classify"], "There is no task 'classify'"),
         (["--task.label_smoothing", "2"], "label_smoothing is 2.0"),
@@ -72,6 +74,13 @@ def test_wrong_command_lines(arguments, message, capsys, tmp_path, monkeypatch):
 def test_wrong_fields_leave_nothing_behind(recipe, changes, message, capsys, tmp_path):
     assert message in complaint(capsys, ["train", str(recipe), "--run", str(tmp_path / "run"), *changes])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", ["0", "-1"])
+def test_batches_of_no_samples(finished, size, capsys):
+    assert f"batch_size is {size}, expected at least 1" in complaint(
+        capsys, ["eval", str(finished), "--batch_size", size]
+    )
 
 
 def test_a_field_of_a_yaml_file(recipe, tmp_path, capsys):
