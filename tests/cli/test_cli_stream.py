@@ -82,6 +82,9 @@ def test_symbols_are_numbers(tmp_path, capsys, monkeypatch):
         ("{}", "inputs.json is damaged"),
         ('{"shape": [28], "encoding": {"kind": null}}', "encoded by code of its own"),
         ('{"shape": [28], "encoding": {"kind": "as_float", "divider": 2}}', "inputs.json is damaged"),
+        ('{"shape": [28], "encoding": {"kind": "one_hot", "symbols": "a"}}', "inputs.json is damaged"),
+        ('{"shape": [28], "encoding": {"kind": "one_hot", "symbols": -1}}', "inputs.json is damaged"),
+        ('{"shape": [2.5], "encoding": null}', "inputs.json is damaged"),
     ],
 )
 def test_what_cannot_be_read_is_named(finished, tmp_path, capsys, monkeypatch, text, message):

@@ -200,6 +200,23 @@ def test_a_foreign_index_is_refused(saved, content):
 
 
 @pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epoch": "a"}, "epoch is 'a'"),
+        ({"step": 1.5}, "step is 1.5"),
+        ({"best_score": None}, "best_score is None"),
+        ({"shape": {"inputs": "2", "outputs": 3, "time_steps": 4}}, "inputs is '2'"),
+        ({"shape": {"inputs": 2, "outputs": -3, "time_steps": 4}}, "outputs is -3"),
+    ],
+)
+def test_a_damaged_index_is_refused(saved, changes, message):
+    path = saved / "checkpoint.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(CheckpointError, match=rf"checkpoint\.json is damaged.*{message}"):
+        read_index(saved)
+
+
+@pytest.mark.parametrize(
     ("model", "message"),
     [
         (nn.Linear(2, 4), r"weight is \[3, 2\], here \[4, 2\]"),

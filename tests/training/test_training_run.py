@@ -9,9 +9,9 @@ import torch
 
 from spikescan.data import Scaling
 from spikescan.data.sequence import sequence
-from spikescan.errors import DataError
+from spikescan.errors import CheckpointError, DataError
 from spikescan.training import Experiment, load_run, train
-from spikescan.training.scaling import scaled_as
+from spikescan.training.scaling import read_scaling, scaled_as
 
 
 def write(path: Path, *, offset: float = 0.0, scale: float = 1.0, channels: int = 2, classes: int = 2) -> None:
@@ -78,6 +78,22 @@ def test_data_that_no_longer_fits_is_refused(own, tmp_path, changes, message):
 def test_a_scaling_of_other_data_is_refused(own, scaling):
     with pytest.raises(DataError, match=r"own is scaled over \[2\], in the run folder scaling\.json over"):
         scaled_as(sequence(**_options(own)), scaling)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "null",
+        '{"mean": null, "deviation": [1]}',
+        '{"mean": [0, null], "deviation": [1, 1]}',
+        '{"mean": [0, 0], "deviation": [1, 0]}',
+        '{"mean": [0, 0], "deviation": [1]}',
+    ],
+)
+def test_a_damaged_scaling_is_refused(tmp_path, text):
+    (tmp_path / "scaling.json").write_text(text)
+    with pytest.raises(CheckpointError, match=r"scaling\.json is damaged"):
+        read_scaling(tmp_path)
 
 
 def _options(experiment: Experiment) -> dict:

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
 
-from spikescan.errors import CheckpointError
+from spikescan.errors import CheckpointError, InputError
 from spikescan.files import write_bytes, write_text
 
 __all__ = ["Index", "ModelShape", "load_training_state", "load_weights", "read_index", "save_checkpoint"]
@@ -31,6 +31,9 @@ class ModelShape:
     inputs: int
     outputs: int
     time_steps: int
+
+    def __post_init__(self) -> None:
+        _check_counts(inputs=self.inputs, outputs=self.outputs, time_steps=self.time_steps)
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,12 @@ class Index:
     best_score: float
     shape: ModelShape
     best_loss: float = math.inf
+
+    def __post_init__(self) -> None:
+        _check_counts(epoch=self.epoch, step=self.step, best_epoch=self.best_epoch)
+        for name in ("best_score", "best_loss"):
+            if not isinstance(getattr(self, name), int | float):
+                raise InputError(f"{name} is {getattr(self, name)!r}, expected a number.")
 
     def after_epoch(self, steps: int, score: float, loss: float) -> "Index":
         """The index after one more epoch, of `steps` updates, with this validation score, of which more is better."""
@@ -145,6 +154,12 @@ def load_training_state(folder: Path, epoch: int) -> dict[str, Any]:
 def _rank(score: float, loss: float) -> tuple[float, float]:
     """Greater for the better epoch; NaN is the worst score and the worst loss."""
     return (-math.inf if math.isnan(score) else score, -math.inf if math.isnan(loss) else -loss)
+
+
+def _check_counts(**counts: int) -> None:
+    for name, count in counts.items():
+        if not isinstance(count, int) or count < 0:
+            raise InputError(f"{name} is {count!r}, expected a whole number, at least 0.")
 
 
 def _weights(folder: Path, epoch: int) -> Path:

@@ -33,7 +33,11 @@ def read_scaling(folder: Path) -> Scaling | None:
         return None
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return Scaling(torch.tensor(values["mean"]), torch.tensor(values["deviation"]))
+        # float32 said: without it torch has no one error for what is no number.
+        mean, deviation = (torch.tensor(values[name], dtype=torch.float32) for name in ("mean", "deviation"))
+        if mean.shape != deviation.shape or not (mean.isfinite() & (deviation > 0.0)).all():
+            raise ValueError("expected finite means and as many deviations above 0")
+        return Scaling(mean, deviation)
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is damaged ({error!r}).") from error
 
@@ -54,7 +58,7 @@ def scaled_as(dataset: Dataset, scaling: Scaling | None) -> Dataset:
         )
     if own is None or scaling is None:
         return dataset
-    if torch.equal(own.mean, scaling.mean) and torch.equal(own.deviation, scaling.deviation):
+    if torch.equal(own.mean.float(), scaling.mean) and torch.equal(own.deviation.float(), scaling.deviation):
         return dataset  # by far the usual case; undone and done again, the last bits would differ
 
     def again(split: Split) -> Split:
