@@ -135,6 +135,18 @@ def test_a_missing_extra_names_the_installation(monkeypatch, capsys):
     assert "pip install 'spikescan[train]'" in message
 
 
+@pytest.mark.parametrize("command", [["list", "data"], ["check"], ["train", "--resume"]])
+def test_a_reader_that_has_gone_is_no_error(finished, tmp_path, command):
+    shutil.copytree(finished, tmp_path / "run")
+    arguments = command if command[0] == "list" else [*command, str(tmp_path / "run")]
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = "import sys; from spikescan.cli import main; sys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_debug_shows_the_traceback(monkeypatch):
     from spikescan.errors import InputError
 
