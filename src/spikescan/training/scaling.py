@@ -64,5 +64,10 @@ def scaled_as(dataset: Dataset, scaling: Scaling | None) -> Dataset:
     def again(split: Split) -> Split:
         return replace(split, inputs=scaling(own.undone(split.inputs)))
 
-    splits = {name: again(getattr(dataset, name)) for name in ("train", "validation", "test")}
-    return replace(dataset, **splits, scaling=scaling)
+    return replace(
+        dataset,
+        train=again(dataset.train),
+        validation=again(dataset.validation),
+        test=again(dataset.test),
+        scaling=scaling,
+    )
