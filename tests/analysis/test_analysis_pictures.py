@@ -1,3 +1,4 @@
+import copy
 import sys
 from functools import partial
 from xml.etree import ElementTree
@@ -107,6 +108,18 @@ def test_silent_and_single_step_recordings_can_be_drawn():
         activity(recording).canvas.draw()
         inside("DSN", recording.layers["DSN"], steps=len(x)).canvas.draw()
         firing_rates(recording.firing_rates()).canvas.draw()
+
+
+def test_what_is_not_a_number_leaves_gaps(x):
+    broken = copy.deepcopy(MODELS["dsn"])
+    for part in (broken.first.weight, broken.first.bias):
+        torch.nn.init.constant_(part, torch.nan)
+    recording = record(broken, x)
+    assert recording.layers["first"].spikes.isnan().any()
+    figure = activity(recording)
+    assert_can_be_shown(figure, LIGHT)
+    assert "blank where their spikes are not a number" in svg(figure)
+    assert_can_be_shown(inside("first", recording.layers["first"], steps=T), LIGHT)
 
 
 def test_without_matplotlib_the_message_says_how_to_get_it(monkeypatch):

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -64,6 +63,8 @@ def test_wrong_command_lines(arguments, message, capsys, tmp_path, monkeypatch):
         (["--data.colums", "true"], "Did you mean 'columns'"),
         (["--data.path", "/nowhere"], "MNIST: /nowhere does not exist. The folder holds mnist.npz"),
         (["--optimiser.name", "adam"], "Did you mean 'adamw'"),
+        (["--optimiser.lr", "-1"], "optimiser adamw: lr is -1.0, expected 0 or more"),
+        (["--seed", str(2**64)], "seed is 18446744073709551616"),
         (["--schedule.name", "cosin"], "Did you mean 'cosine'"),
         (["--task.name", "classify"], "There is no task 'classify'"),
         (["--task.label_smoothing", "2"], "label_smoothing is 2.0"),
@@ -73,6 +74,13 @@ def test_wrong_command_lines(arguments, message, capsys, tmp_path, monkeypatch):
 def test_wrong_fields_leave_nothing_behind(recipe, changes, message, capsys, tmp_path):
     assert message in complaint(capsys, ["train", str(recipe), "--run", str(tmp_path / "run"), *changes])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", ["0", "-1"])
+def test_batches_of_no_samples(finished, size, capsys):
+    assert f"batch_size is {size}, expected at least 1" in complaint(
+        capsys, ["eval", str(finished), "--batch_size", size]
+    )
 
 
 def test_a_field_of_a_yaml_file(recipe, tmp_path, capsys):
@@ -103,13 +111,15 @@ def test_a_damaged_run(finished, tmp_path, capsys, name, content):
 
 
 def test_a_full_disk(recipe, tmp_path, monkeypatch, capsys):
-    def full(tensors, path):
-        Path(path).write_bytes(b"half")
+    def full(path, content):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
-    monkeypatch.setattr(checkpoint, "save_file", full)
-    assert "No space left on device" in complaint(capsys, ["train", str(recipe), "--run", str(tmp_path / "run")])
-    assert list((tmp_path / "run" / "checkpoint").iterdir()) == []
+    monkeypatch.setattr(checkpoint, "write_bytes", full)
+    message = complaint(capsys, ["train", str(recipe), "--run", str(tmp_path / "run")])
+    assert "epoch-0001.safetensors could not be written: No space left on device. Finished epochs are kept." in message
+    assert f"spikescan train --resume {tmp_path / 'run'}" in message
+    monkeypatch.undo()
+    assert main(["train", "--resume", str(tmp_path / "run")]) == 0
 
 
 def test_a_folder_that_cannot_be_made(recipe, tmp_path, capsys):
@@ -123,6 +133,18 @@ def test_a_missing_extra_names_the_installation(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "jsonargparse", None)
     assert "jsonargparse is not installed" in (message := complaint(capsys, ["list", "data"]))
     assert "pip install 'spikescan[train]'" in message
+
+
+@pytest.mark.parametrize("command", [["list", "data"], ["check"], ["train", "--resume"]])
+def test_a_reader_that_has_gone_is_no_error(finished, tmp_path, command):
+    shutil.copytree(finished, tmp_path / "run")
+    arguments = command if command[0] == "list" else [*command, str(tmp_path / "run")]
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = "import sys; from spikescan.cli import main; sys.exit(main())"
+    done = subprocess.run([sys.executable, "-c", code, *arguments], stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_debug_shows_the_traceback(monkeypatch):

@@ -82,6 +82,9 @@ def test_symbols_are_numbers(tmp_path, capsys, monkeypatch):
         ("{}", "inputs.json is damaged"),
         ('{"shape": [28], "encoding": {"kind": null}}', "encoded by code of its own"),
         ('{"shape": [28], "encoding": {"kind": "as_float", "divider": 2}}', "inputs.json is damaged"),
+        ('{"shape": [28], "encoding": {"kind": "one_hot", "symbols": "a"}}', "inputs.json is damaged"),
+        ('{"shape": [28], "encoding": {"kind": "one_hot", "symbols": -1}}', "inputs.json is damaged"),
+        ('{"shape": [2.5], "encoding": null}', "inputs.json is damaged"),
     ],
 )
 def test_what_cannot_be_read_is_named(finished, tmp_path, capsys, monkeypatch, text, message):
@@ -99,3 +102,15 @@ def test_a_run_that_does_not_say_takes_what_the_model_takes(finished, tmp_path, 
     assert main(["stream", str(tmp_path / "run")]) == 0
     expected = stream(load_run(finished).model).push(torch.full((28,), 0.5))
     np.testing.assert_allclose(outputs(capsys)[0], expected.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_bytes_that_are_no_text_are_named(finished, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe\n"), encoding="utf-8", errors="strict"))
+    assert main(["stream", str(finished)]) == 2
+    assert "after line 0 is no text: 'utf-8' codec can't decode byte 0xff" in capsys.readouterr().err
+
+
+def test_a_closed_input_is_named(finished, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["stream", str(finished)]) == 2
+    assert "Standard input is closed" in capsys.readouterr().err

@@ -112,6 +112,10 @@ def test_what_a_neuron_cannot_do_is_said_not_raised(recipe):
         ({"controls": ["statik"]}, "Did you mean 'static'"),
         ({"options": {"lfi": {}}}, "Did you mean 'lif'"),
         ({"options": {"lif": {"taw": 2.0}}}, "neuron lif has no option 'taw'. Did you mean 'tau'"),
+        (
+            {"neurons": ["lif"], "controls": ["shuffled"], "options": {"dsn": {"tau": 1.0}}},
+            "options are set for dsn, which is not compared; expected them for lif",
+        ),
         ({"options": {"lif": {"tau": 0.5}}}, "tau is 0.5, expected at least 1"),
         ({"seeds": 0}, "nothing to compare"),
         ({"neurons": []}, "nothing to compare"),

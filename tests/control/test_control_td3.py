@@ -157,6 +157,7 @@ def test_the_running_norm_is_that_of_all_it_saw():
 def test_wrong_options():
     for options, message in (
         ({"batch_size": 0}, "td3: batch_size is 0"),
+        ({"actor_lr": -1.0}, "td3: actor_lr is -1.0, expected 0 or more"),
         ({"discount": 1.5}, "td3: discount is 1.5, expected 0 to 1"),
         ({"sequence": 5, "burn_in": 5}, "td3: burn_in is 5, expected 0 to less than sequence = 5"),
         ({"sequence": 9, "capacity": 8}, "td3: capacity is 8, expected at least sequence = 9"),

@@ -3,6 +3,9 @@
 import errno
 import json
 import math
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from spikescan.errors import CheckpointError
-from spikescan.files import write_text, write_whole
+from spikescan.files import write_bytes, write_text, write_whole
 from spikescan.training import EpochEnd, checkpoint, load_run, train
 from spikescan.training.checkpoint import (
     Index,
@@ -72,6 +75,14 @@ def test_the_best_epoch_has_the_best_score_then_the_least_loss_and_is_then_the_f
     assert best_of([(math.nan, 1.0), (0.2, 3.0), (0.1, 0.1)]) == 2
 
 
+def test_a_score_that_is_not_a_number_is_no_improvement():
+    assert best_of([(0.2, 3.0), (math.nan, 0.1), (math.nan, math.nan)]) == 1
+    assert best_of([(math.nan, 2.0), (math.nan, 1.0), (math.nan, math.nan)]) == 2
+    assert best_of([(math.nan, math.nan)] * 3) == 1
+    assert best_of([(0.2, math.nan), (0.2, 1.0)]) == 2
+    assert best_of([(-math.inf, math.inf)]) == 1
+
+
 def test_an_index_without_the_best_loss_is_read(saved):
     path = saved / "checkpoint.json"
     values = json.loads(path.read_text())
@@ -91,38 +102,41 @@ def test_no_epoch_is_no_error(tmp_path):
     assert read_index(tmp_path) is None
 
 
-@pytest.mark.parametrize("at", ["save_file", "torch.save", "write_text"])
-def test_a_full_disk_leaves_the_epoch_before(saved, monkeypatch, at):
+@contextmanager
+def full_disk(room: int) -> Iterator[None]:
+    """Within it no file gets more bytes than `room`: the operating system itself refuses them."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("stops_at", ["epoch-0002.safetensors", "epoch-0002.pt", "checkpoint.json"])
+def test_a_full_disk_leaves_the_epoch_before(saved, monkeypatch, stops_at):
     before = tree(saved)
 
-    def full(first, second, *rest):
-        path = first if at == "write_text" else second
-        Path(path).write_bytes(b"half of i")
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def write(path: Path, content: bytes | memoryview | str) -> None:
+        original = write_text if isinstance(content, str) else write_bytes
+        with full_disk(10) if path.name == stops_at else nullcontext():
+            original(path, content)
 
-    monkeypatch.setattr(*((torch, "save") if at == "torch.save" else (checkpoint, at)), full)
-    if at == "write_text":
-        monkeypatch.setattr(checkpoint, "write_text", lambda path, text: write_whole(path, lambda p: full(p, None)))
-    with pytest.raises(OSError, match="No space left"):
+    monkeypatch.setattr(checkpoint, "write_bytes", write)
+    monkeypatch.setattr(checkpoint, "write_text", write)
+    with pytest.raises(OSError, match=stops_at):
         save_checkpoint(saved, nn.Linear(2, 3), {"optimiser": {}}, Index(2, 10, 2, 0.75, SHAPE))
-    monkeypatch.undo()
     assert {name: content for name, content in tree(saved).items() if name in before} == before
     assert not [name for name in tree(saved) if "tmp" in name]
     assert read_index(saved).epoch == 1
     load_weights(saved, 1, nn.Linear(2, 3))
 
 
-def test_a_full_disk_while_training_leaves_a_run_that_goes_on(experiment, tmp_path, monkeypatch):
+def test_a_full_disk_while_training_leaves_a_run_that_goes_on(experiment, tmp_path):
     events = train(experiment, tmp_path)
     next(event for event in events if isinstance(event, EpochEnd))
-
-    def full(tensors, path):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(OSError, match="No space left"):
+    with full_disk(3000), pytest.raises(OSError, match=rf"epoch-0002\.\w+ could not .* --resume {tmp_path}"):
         list(events)
-    monkeypatch.undo()
     assert load_run(tmp_path).epoch == 1
     assert [e.epoch for e in train(experiment, tmp_path, resume=True) if isinstance(e, EpochEnd)] == [2, 3]
     assert [row["epoch"] for row in load_run(tmp_path).metrics] == [1, 2, 3]
@@ -182,6 +196,23 @@ def test_code_in_a_training_state_is_not_run(saved):
 def test_a_foreign_index_is_refused(saved, content):
     (saved / "checkpoint.json").write_text(content)
     with pytest.raises(CheckpointError, match=r"checkpoint\.json is damaged, or no index"):
+        read_index(saved)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epoch": "a"}, "epoch is 'a'"),
+        ({"step": 1.5}, "step is 1.5"),
+        ({"best_score": None}, "best_score is None"),
+        ({"shape": {"inputs": "2", "outputs": 3, "time_steps": 4}}, "inputs is '2'"),
+        ({"shape": {"inputs": 2, "outputs": -3, "time_steps": 4}}, "outputs is -3"),
+    ],
+)
+def test_a_damaged_index_is_refused(saved, changes, message):
+    path = saved / "checkpoint.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(CheckpointError, match=rf"checkpoint\.json is damaged.*{message}"):
         read_index(saved)
 
 

@@ -39,6 +39,7 @@ def test_yaml_round_trip(tmp_path):
         ({"epochs": 0}, "epochs is 0, expected at least 1"),
         ({"batch_size": -1}, "batch_size is -1"),
         ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**64}, "seed is 18446744073709551616, expected 0 to 18446744073709551615"),
         ({"clip_norm": 0.0}, "clip_norm is 0.0, expected above 0, or null"),
         ({"patience": 0}, "patience is 0"),
         ({"auxiliary_weight": 1.0}, "auxiliary_weight is 1.0, expected 0 to less than 1"),

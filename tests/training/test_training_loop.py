@@ -122,6 +122,14 @@ def test_a_finished_run_can_go_on_for_more_epochs_and_for_nothing_else(experimen
         run(experiment, tmp_path)
 
 
+def test_epochs_and_steps_stay_whole_numbers(experiment, tmp_path):
+    run(replace(experiment, epochs=1), tmp_path)
+    first = (tmp_path / "metrics.csv").read_text().splitlines()[1]
+    run(replace(experiment, epochs=2), tmp_path, resume=True)
+    assert (tmp_path / "metrics.csv").read_text().splitlines()[1] == first
+    assert first.startswith("1,3,")
+
+
 def test_resuming_needs_a_run(experiment, tmp_path):
     with pytest.raises(CheckpointError, match=r"no run folder: it has no config\.yaml"):
         run(experiment, tmp_path / "nowhere", resume=True)

@@ -1,5 +1,7 @@
 """Schedules, parameter groups, firing rates, evaluation."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -57,6 +59,20 @@ def test_decays_thresholds_biases_and_scales_are_spared():
     assert spared["weight_decay"] == 0.0
     expected = {model[0].bias, model[1].weight, model[1].bias, model[2].decay_logit, marked}
     assert {id(p) for p in spared["params"]} == {id(p) for p in expected}
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "message"),
+    [
+        (adamw, {"lr": -1.0}, "adamw: lr is -1.0, expected 0 or more"),
+        (adamw, {"weight_decay": math.nan}, "adamw: weight_decay is nan"),
+        (adamw, {"betas": (0.9, 1.0)}, r"adamw: betas is \[0\.9, 1\.0\]"),
+        (sgd, {"momentum": -0.1}, "sgd: momentum is -0.1"),
+    ],
+)
+def test_options_out_of_range_are_refused(make, options, message):
+    with pytest.raises(InputError, match=message):
+        make(nn.Linear(2, 2), **options)
 
 
 class Steady(Neuron):

@@ -2,9 +2,8 @@
 
 import json
 
-from rich.console import Console
-
 from spikescan.analysis import Agreement, measure_split_agreement
+from spikescan.cli.console import Console
 from spikescan.cli.parsing import command_parser, parse
 from spikescan.cli.runs import load_any_run
 from spikescan.control import ControlRun, action_agreement

@@ -7,10 +7,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from spikescan import ops
 from spikescan.cli.comparing import show
+from spikescan.cli.console import Console
 from spikescan.cli.parsing import command_parser, parse
 from spikescan.cli.runs import kind_named, load_recipe
 from spikescan.comparison import (

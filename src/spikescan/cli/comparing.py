@@ -3,9 +3,9 @@
 import time
 from collections.abc import Iterable
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from spikescan.cli.console import Console
 from spikescan.cli.text import duration
 from spikescan.comparison import Trial
 from spikescan.comparison.running import Advanced, Finished, Lost, Started

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from rich.console import Console
-
 from spikescan.analysis.report import report_run
 from spikescan.cli.check import check_run, exit_code
+from spikescan.cli.console import Console
 from spikescan.cli.evaluate import show_evaluation
 from spikescan.cli.parsing import command_parser, parse
 from spikescan.cli.runs import load_recipe

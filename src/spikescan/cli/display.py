@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from spikescan.cli.console import Console
 from spikescan.cli.text import amount, duration
 from spikescan.control import ControlStep
 from spikescan.training import EpochEnd, Event, Notice, Step

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from rich.console import Console
 
 from spikescan import control
 from spikescan.analysis.energy import CONSTANTS, Energy, LayerEnergy, find_constants, measure_energy
+from spikescan.cli.console import Console
 from spikescan.cli.parsing import command_parser, parse
 from spikescan.cli.text import amount, columns
 from spikescan.control import ControlRun, is_control

@@ -1,9 +1,9 @@
 """spikescan env"""
 
-from rich.console import Console
 from rich.table import Table
 
 from spikescan import ops
+from spikescan.cli.console import Console
 from spikescan.cli.parsing import command_parser, parse
 from spikescan.training import describe_environment
 

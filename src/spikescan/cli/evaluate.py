@@ -4,9 +4,8 @@ import json
 from dataclasses import asdict, replace
 from typing import Literal
 
-from rich.console import Console
-
 from spikescan import control
+from spikescan.cli.console import Console
 from spikescan.cli.parsing import command_parser, parse
 from spikescan.cli.runs import load_any_run
 from spikescan.control import ControlRun

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from spikescan.cli.console import Console
 from spikescan.cli.parsing import command_parser, parse
 from spikescan.errors import InputError
 from spikescan.names import choose_named

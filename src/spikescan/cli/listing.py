@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from rich.console import Console
-
+from spikescan.cli.console import Console
 from spikescan.cli.parsing import command_parser, parse
 from spikescan.cli.text import cost_in_words, first_line, limits_in_words, options
 from spikescan.names import choose_named

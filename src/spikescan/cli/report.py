@@ -1,8 +1,7 @@
 """spikescan report"""
 
-from rich.console import Console
-
 from spikescan.analysis.report import report_run
+from spikescan.cli.console import Console
 from spikescan.cli.parsing import command_parser, parse
 from spikescan.cli.runs import load_any_run
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from spikescan.analysis.response import draw_responses
 from spikescan.analysis.theme import svg
+from spikescan.cli.console import Console
 from spikescan.cli.parsing import command_parser, parse
 from spikescan.cli.text import cost_in_words, limits_in_words
 from spikescan.errors import InputError

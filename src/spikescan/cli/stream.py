@@ -1,5 +1,6 @@
 """spikescan stream"""
 
+import itertools
 import math
 import sys
 from collections.abc import Iterator
@@ -33,9 +34,7 @@ def run(arguments: list[str]) -> int:
     loaded = load_any_run(given["run"])
     form = read_step_input(loaded.folder) or StepInput((loaded.index.shape.inputs,))
     live = stream(loaded.model)
-    steps = (
-        _from_lines(sys.stdin, form.shape) if given["input"] == "-" else _from_file(Path(given["input"]), form.shape)
-    )
+    steps = _from_lines(_stdin(), form.shape) if given["input"] == "-" else _from_file(Path(given["input"]), form.shape)
     for given_t in steps:
         x_t = form(given_t if loaded.scaling is None else loaded.scaling(given_t))
         sys.stdout.write(" ".join(f"{value:.6g}" for value in live.push(x_t).flatten().tolist()) + "\n")
@@ -58,10 +57,24 @@ def _from_file(path: Path, shape: tuple[int, ...]) -> Iterator[Tensor]:
     yield from torch.from_numpy(np.ascontiguousarray(steps, np.float32))
 
 
+def _stdin() -> TextIO:
+    if sys.stdin is None:  # closed by the shell, as in <&-
+        raise DataError("Standard input is closed: pipe lines of numbers into it, or name a file: --input FILE.npy.")
+    return sys.stdin
+
+
 def _from_lines(lines: TextIO, shape: tuple[int, ...]) -> Iterator[Tensor]:
     count = math.prod(shape)
     # readline, not iteration: a step is answered before the next one is waited for.
-    for number, line in enumerate(iter(lines.readline, ""), start=1):
+    for number in itertools.count(1):
+        try:
+            line = lines.readline()
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"The input after line {number - 1} is no text: {error}. Expected {count} numbers."
+            ) from error
+        if not line:
+            return
         try:
             values = [float(word) for word in line.replace(",", " ").split()]
         except ValueError:

@@ -4,9 +4,8 @@ import os
 import time
 from pathlib import Path
 
-from rich.console import Console
-
 from spikescan import control, ops, training
+from spikescan.cli.console import Console
 from spikescan.cli.display import show
 from spikescan.cli.parsing import command_parser, parse
 from spikescan.cli.runs import AnyExperiment, kind_named, load_recipe, read_any_experiment

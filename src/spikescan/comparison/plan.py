@@ -34,7 +34,7 @@ class Choice:
         controls: names of `CONTROLS`.
         shuffled: the neurons that the control shuffled is run with; None for the first of `neurons`.
         seeds: how many; the first is the recipe's.
-        options: by contender, what to set on top of its own settings.
+        options: by contender, what to set on top of its own settings; those of dsn are the control nonspiking's too.
     """
 
     neurons: Sequence[str] = tuple(CONTENDERS)
@@ -49,11 +49,23 @@ class Choice:
             find_contender(name)
         check_names("The comparison", "firing", self.firings, FIRINGS)
         check_names("The comparison", "control", self.controls, CONTROLS)
+        unused = [name for name in self.options if name not in self._with_settings()]
+        if unused:
+            raise InputError(
+                f"options are set for {', '.join(unused)}, which is not compared; expected them for "
+                f"{', '.join(self._with_settings())}. Name it among the neurons too, or leave its options out."
+            )
         if self.seeds < 1 or not self.neurons or not self.firings:
             raise InputError(
                 f"There is nothing to compare: {len(self.neurons)} neurons, {len(self.firings)} kinds of firing, "
                 f"{self.seeds} seeds; expected at least one of each."
             )
+
+    def _with_settings(self) -> list[str]:
+        """The contenders whose options decide anything."""
+        shuffled = (self.shuffled or ()) if "shuffled" in self.controls else ()
+        membrane = ["dsn"] if "nonspiking" in self.controls else []
+        return list(dict.fromkeys([*self.neurons, *shuffled, *membrane]))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spikescan.errors import InputError
-from spikescan.training.config import Experiment, experiment_from
+from spikescan.training.config import Experiment, check_seed, experiment_from
 
 __all__ = ["AnyExperiment", "ControlExperiment", "control_experiment_from", "is_control"]
 
@@ -41,8 +41,7 @@ class ControlExperiment:
         for name in ("epochs", "epoch_steps", "evaluation_episodes"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}, expected at least 1.")
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}, expected at least 0.")
+        check_seed(self.seed)
 
 
 AnyExperiment = Experiment | ControlExperiment

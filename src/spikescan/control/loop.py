@@ -23,7 +23,7 @@ from spikescan.training import EpochEnd
 from spikescan.training.checkpoint import Index, load_training_state, load_weights, read_index, save_checkpoint
 from spikescan.training.measure import NeuronMeter, measure
 from spikescan.training.metrics import read_metrics, write_metrics
-from spikescan.training.run import check_new_folder, discard_measurements, start_folder
+from spikescan.training.run import check_new_folder, discard_measurements, epochs_kept, start_folder
 
 __all__ = ["train"]
 
@@ -70,10 +70,11 @@ def train(experiment: ControlExperiment, folder: Path, *, resume: bool = False) 
             found = evaluate_policy(agent.policy, experiment, seeds("validation", experiment.evaluation_episodes))
             index = index.after_epoch(experiment.epoch_steps, found.mean_return, loss=0.0)  # a policy has no loss
             rows.append(_row(index, trained, found))
-            write_metrics(folder / "metrics.csv", rows)
-            discard_measurements(folder)
-            state = {"optimiser": learner.state(), "replay": replay.state()}
-            save_checkpoint(folder / "checkpoint", agent, state, index)
+            with epochs_kept(folder):
+                write_metrics(folder / "metrics.csv", rows)
+                discard_measurements(folder)
+                state = {"optimiser": learner.state(), "replay": replay.state()}
+                save_checkpoint(folder / "checkpoint", agent, state, index)
             yield EpochEnd(index.epoch, rows[-1], is_best=index.best_epoch == index.epoch)
 
 

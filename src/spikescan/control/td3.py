@@ -66,6 +66,9 @@ class TD3:
         for name in ("batch_size", "sequence", "policy_delay", "update_interval", "start_steps", "capacity"):
             if getattr(self, name) < 1:
                 raise InputError(f"td3: {name} is {getattr(self, name)}, expected at least 1.")
+        for name in ("actor_lr", "critic_lr"):
+            if not getattr(self, name) >= 0.0:  # NaN too
+                raise InputError(f"td3: {name} is {getattr(self, name)}, expected 0 or more.")
         if self.capacity < self.sequence:
             raise InputError(f"td3: capacity is {self.capacity}, expected at least sequence = {self.sequence}.")
         for name in ("discount", "polyak"):

@@ -4,6 +4,7 @@
 being saved leaves the epoch before it.
 """
 
+import io
 import json
 import math
 from dataclasses import asdict, dataclass, replace
@@ -12,11 +13,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
-from spikescan.errors import CheckpointError
-from spikescan.files import write_text, write_whole
+from spikescan.errors import CheckpointError, InputError
+from spikescan.files import write_bytes, write_text
 
 __all__ = ["Index", "ModelShape", "load_training_state", "load_weights", "read_index", "save_checkpoint"]
 
@@ -31,6 +32,9 @@ class ModelShape:
     outputs: int
     time_steps: int
 
+    def __post_init__(self) -> None:
+        _check_counts(inputs=self.inputs, outputs=self.outputs, time_steps=self.time_steps)
+
 
 @dataclass(frozen=True)
 class Index:
@@ -40,7 +44,8 @@ class Index:
         epoch: epochs finished; training goes on after the last of them.
         step: updates made.
         best_epoch: the epoch with the best validation score, whose weights `spikescan eval` uses; among equal scores, which a
-            small split has many of, the one with the least validation loss, and then the first.
+            small split has many of, the one with the least validation loss, and then the first. NaN is worse than any
+            number.
         best_score: that score; negative where less is better.
         shape: what the network was built for.
         best_loss: the validation loss of that epoch.
@@ -53,11 +58,17 @@ class Index:
     shape: ModelShape
     best_loss: float = math.inf
 
+    def __post_init__(self) -> None:
+        _check_counts(epoch=self.epoch, step=self.step, best_epoch=self.best_epoch)
+        for name in ("best_score", "best_loss"):
+            if not isinstance(getattr(self, name), int | float):
+                raise InputError(f"{name} is {getattr(self, name)!r}, expected a number.")
+
     def after_epoch(self, steps: int, score: float, loss: float) -> "Index":
         """The index after one more epoch, of `steps` updates, with this validation score, of which more is better."""
         later = replace(self, epoch=self.epoch + 1, step=self.step + steps)
-        # Not `score > best`: a score that is NaN must not keep the first epoch from being the best so far.
-        if score < self.best_score or (score == self.best_score and not loss < self.best_loss):
+        # The first epoch is the best so far even where its score is minus infinity.
+        if self.best_epoch and _rank(score, loss) <= _rank(self.best_score, self.best_loss):
             return later
         return replace(later, best_epoch=later.epoch, best_score=score, best_loss=loss)
 
@@ -67,8 +78,11 @@ def save_checkpoint(folder: Path, model: nn.Module, training_state: dict[str, An
     folder.mkdir(parents=True, exist_ok=True)
     # clone: safetensors refuses tensors that share memory, such as tied weights.
     weights = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-    write_whole(_weights(folder, index.epoch), lambda path: save_file(weights, path))
-    write_whole(_training_state(folder, index.epoch), lambda path: torch.save(training_state, path))
+    # To bytes first: given a path, safetensors and torch say of a full disk what is no OSError.
+    write_bytes(_weights(folder, index.epoch), save(weights))
+    state = io.BytesIO()
+    torch.save(training_state, state)
+    write_bytes(_training_state(folder, index.epoch), state.getbuffer())
     write_text(folder / "checkpoint.json", json.dumps({"format": _FORMAT, **asdict(index)}, indent=2) + "\n")
     needed = {_weights(folder, index.epoch), _weights(folder, index.best_epoch), _training_state(folder, index.epoch)}
     for path in {*folder.glob("epoch-*.safetensors"), *folder.glob("epoch-*.pt")} - needed:
@@ -135,6 +149,17 @@ def load_training_state(folder: Path, epoch: int) -> dict[str, Any]:
     if not isinstance(state, dict) or "optimiser" not in state:
         raise CheckpointError(f"{path} holds no training state of spikescan.")
     return state
+
+
+def _rank(score: float, loss: float) -> tuple[float, float]:
+    """Greater for the better epoch; NaN is the worst score and the worst loss."""
+    return (-math.inf if math.isnan(score) else score, -math.inf if math.isnan(loss) else -loss)
+
+
+def _check_counts(**counts: int) -> None:
+    for name, count in counts.items():
+        if not isinstance(count, int) or count < 0:
+            raise InputError(f"{name} is {count!r}, expected a whole number, at least 0.")
 
 
 def _weights(folder: Path, epoch: int) -> Path:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from spikescan.errors import InputError
 from spikescan.names import check_names
 
-__all__ = ["Experiment", "experiment_from", "merge", "read_yaml", "to_yaml"]
+__all__ = ["Experiment", "check_seed", "experiment_from", "merge", "read_yaml", "to_yaml"]
 
 E = TypeVar("E")
 
@@ -77,8 +77,7 @@ class Experiment:
                 raise InputError(f"{name} is {getattr(self, name)}, expected at least 1.")
         if not 0.0 <= self.auxiliary_weight < 1.0:
             raise InputError(f"auxiliary_weight is {self.auxiliary_weight}, expected 0 to less than 1.")
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}, expected at least 0.")
+        check_seed(self.seed)
         for name in ("clip_norm", "patience"):
             if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise InputError(f"{name} is {getattr(self, name)}, expected above 0, or null for none.")
@@ -109,6 +108,12 @@ def experiment_from(
     except ArgumentError as error:
         raise InputError(f"{source}: {' '.join(str(error).split())}") from error
     return kind(**parsed.as_dict())
+
+
+def check_seed(seed: int) -> None:
+    """Raise `InputError` unless torch's generators take `seed`."""
+    if not 0 <= seed < 2**64:
+        raise InputError(f"seed is {seed}, expected 0 to {2**64 - 1}.")
 
 
 def merge(recipe: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

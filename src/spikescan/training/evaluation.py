@@ -8,6 +8,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from spikescan.data import Batch, Split
+from spikescan.errors import InputError
 from spikescan.tasks import Task
 from spikescan.training.measure import NeuronMeter, measure
 from spikescan.training.order import by_length
@@ -77,7 +78,12 @@ def evaluate(fabric: Fabric, model: nn.Module, task: Task, split: Split, batch_s
         task: loss and score.
         split: the samples.
         batch_size: samples at once, over all processes together; it does not change the result.
+
+    Raises:
+        InputError: `batch_size` is less than 1.
     """
+    if batch_size < 1:
+        raise InputError(f"batch_size is {batch_size}, expected at least 1.")
     meter = NeuronMeter()
     sums = torch.zeros(3, device=fabric.device)
     network = bare(model)

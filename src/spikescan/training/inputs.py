@@ -11,6 +11,7 @@ from spikescan.data import Dataset
 from spikescan.data.splits import AsFloat, OneHot
 from spikescan.errors import CheckpointError, DataError
 from spikescan.files import write_text
+from spikescan.training.choices import construct
 
 __all__ = ["StepInput", "read_step_input", "write_step_input"]
 
@@ -68,7 +69,11 @@ def read_step_input(folder: Path) -> StepInput | None:
         values = json.loads(path.read_text(encoding="utf-8"))
         shape, encoding = tuple(values["shape"]), values["encoding"]
         kind = None if encoding is None else encoding.pop("kind")
-        encode = _ENCODINGS[kind](**encoding) if kind else None
+        encode = construct(f"encoding {kind}", _ENCODINGS[kind], {}, encoding) if kind else None
+        if not all(isinstance(size, int) and size > 0 for size in shape):
+            raise ValueError("expected a shape of whole numbers above 0")
+        if not all(number > 0 for number in (encoding or {}).values()):
+            raise ValueError("expected an encoding with numbers above 0")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is damaged ({error!r}).") from error
     if encoding is not None and encode is None:

@@ -25,7 +25,15 @@ from spikescan.training.evaluation import Evaluation, evaluate
 from spikescan.training.events import EpochEnd, Event
 from spikescan.training.inputs import write_step_input
 from spikescan.training.metrics import read_metrics, write_metrics, write_tensorboard
-from spikescan.training.run import check_new_folder, check_same_experiment, discard_measurements, start_folder
+from spikescan.training.run import (
+    check_new_folder,
+    check_same_data,
+    check_same_experiment,
+    discard_measurements,
+    epochs_kept,
+    start_folder,
+)
+from spikescan.training.scaling import read_scaling, scaled_as
 from spikescan.training.statistics import refresh_statistics
 
 __all__ = ["launch_fabric", "train"]
@@ -50,15 +58,20 @@ def train(experiment: Experiment, folder: Path, *, resume: bool = False) -> Iter
     dataset = build_dataset(experiment)
     experiment = settle(experiment, dataset)
     task = build_task(experiment)
+    index = None
+    if resume:
+        check_same_experiment(folder, experiment)
+        index = read_index(folder / "checkpoint")
+        if index is not None:
+            check_same_data(folder, dataset, task, index)
+        dataset = scaled_as(dataset, read_scaling(folder))
+    else:
+        check_new_folder(folder)
     shape = shape_for(dataset, task)
     network = build_model(experiment, shape)
     plain_optimiser = build_optimiser(experiment, network)
     schedule = build_schedule(experiment)
-    if resume:
-        check_same_experiment(folder, experiment)
-    else:
-        check_new_folder(folder)
-    index = read_index(folder / "checkpoint") or Index(0, 0, 0, -math.inf, shape)
+    index = index or Index(0, 0, 0, -math.inf, shape)
     saved = None
     if index.epoch:
         load_weights(folder / "checkpoint", index.epoch, network)
@@ -96,12 +109,13 @@ def train(experiment: Experiment, folder: Path, *, resume: bool = False) -> Iter
         index = index.after_epoch(learner.steps, score, validated.loss)
         rows.append(_row(index, task, trained, validated))
         if fabric.is_global_zero:
-            write_metrics(folder / "metrics.csv", rows)
-            discard_measurements(folder)
-            state = {"optimiser": optimiser.state_dict(), "precision": fabric.strategy.precision.state_dict()}
-            save_checkpoint(folder / "checkpoint", network, state, index)
-            if experiment.tensorboard:
-                write_tensorboard(folder / "tensorboard", rows[-1])
+            with epochs_kept(folder):
+                write_metrics(folder / "metrics.csv", rows)
+                discard_measurements(folder)
+                state = {"optimiser": optimiser.state_dict(), "precision": fabric.strategy.precision.state_dict()}
+                save_checkpoint(folder / "checkpoint", network, state, index)
+                if experiment.tensorboard:
+                    write_tensorboard(folder / "tensorboard", rows[-1])
             yield EpochEnd(index.epoch, rows[-1], is_best=index.best_epoch == index.epoch)
 
 

@@ -16,8 +16,8 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
         return []
     with path.open(newline="", encoding="utf-8") as file:
         try:
-            return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-        except (TypeError, ValueError) as error:
+            return [{name: _number(name, value) for name, value in row.items()} for row in csv.DictReader(file)]
+        except (TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(
                 f"{path} is damaged ({error}); delete it to go on without the rows so far."
             ) from error
@@ -31,6 +31,12 @@ def write_metrics(path: Path, rows: list[dict[str, float]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())
+
+
+def _number(name: str, text: str) -> float:
+    """Epochs and steps are counted, all else is measured."""
+    value = float(text)
+    return int(value) if name in ("epoch", "step") else value
 
 
 def write_tensorboard(folder: Path, row: dict[str, float]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from spikescan.errors import InputError
 from spikescan.names import choose_named
 
 __all__ = ["adamw", "list_optimisers", "optimiser_maker", "parameter_groups", "sgd"]
@@ -30,6 +31,9 @@ def adamw(
     model: nn.Module, *, lr: float = 5e-3, weight_decay: float = 0.01, betas: tuple[float, float] = (0.9, 0.999)
 ) -> torch.optim.Optimizer:
     """AdamW (Loshchilov & Hutter 2019) with peak learning rate `lr`."""
+    _check_not_negative("adamw", lr=lr, weight_decay=weight_decay)
+    if not all(0.0 <= beta < 1.0 for beta in betas):
+        raise InputError(f"optimiser adamw: betas is {list(betas)}, expected two numbers from 0 to below 1.")
     return torch.optim.AdamW(parameter_groups(model, weight_decay), lr=lr, betas=betas)
 
 
@@ -37,6 +41,7 @@ def sgd(
     model: nn.Module, *, lr: float = 0.1, momentum: float = 0.9, weight_decay: float = 0.0
 ) -> torch.optim.Optimizer:
     """Gradient descent with momentum and peak learning rate `lr`."""
+    _check_not_negative("sgd", lr=lr, momentum=momentum, weight_decay=weight_decay)
     return torch.optim.SGD(parameter_groups(model, weight_decay), lr=lr, momentum=momentum)
 
 
@@ -48,6 +53,12 @@ def list_optimisers() -> list[str]:
 def optimiser_maker(name: str) -> Callable[..., torch.optim.Optimizer]:
     """The function that makes the optimiser `name` of a model; its keyword arguments are the options."""
     return choose_named("optimiser", _OPTIMISERS, name)
+
+
+def _check_not_negative(optimiser: str, **options: float) -> None:
+    for name, value in options.items():
+        if not value >= 0.0:  # NaN too
+            raise InputError(f"optimiser {optimiser}: {name} is {value}, expected 0 or more.")
 
 
 _OPTIMISERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": adamw, "sgd": sgd}

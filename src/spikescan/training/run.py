@@ -6,30 +6,32 @@ were scaled.
 
 import functools
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from spikescan.data import Dataset, Scaling
-from spikescan.errors import CheckpointError, InputError
+from spikescan.errors import CheckpointError, DataError, InputError
 from spikescan.files import write_text
 from spikescan.neurons.base import Temporal
 from spikescan.tasks import Task
-from spikescan.training.build import build_dataset, build_model, build_task
+from spikescan.training.build import build_dataset, build_model, build_task, shape_for
 from spikescan.training.checkpoint import Index, load_weights, read_index
 from spikescan.training.config import Experiment, experiment_from, read_yaml, to_yaml
 from spikescan.training.environment import describe_environment
 from spikescan.training.metrics import read_metrics
+from spikescan.training.scaling import read_scaling, scaled_as, write_scaling
 
 __all__ = [
     "Run",
     "check_new_folder",
+    "check_same_data",
     "check_same_experiment",
     "check_unchanged",
     "discard_measurements",
+    "epochs_kept",
     "load_run",
     "read_config",
     "read_experiment",
@@ -60,8 +62,14 @@ class Run:
 
     @functools.cached_property
     def dataset(self) -> Dataset:
-        """Loaded when it is first asked for: streaming needs the weights alone."""
-        return build_dataset(self.experiment)
+        """As it was scaled in training; loaded when it is first asked for: streaming needs the weights alone.
+
+        Raises:
+            DataError: it has other channels or targets than the data that the run was trained on.
+        """
+        dataset = build_dataset(self.experiment)
+        check_same_data(self.folder, dataset, self.task, self.index)
+        return scaled_as(dataset, self.scaling)
 
 
 def load_run(folder: Path | str, *, last: bool = False) -> Run:
@@ -83,7 +91,7 @@ def load_run(folder: Path | str, *, last: bool = False) -> Run:
     epoch = index.epoch if last else index.best_epoch
     load_weights(folder / "checkpoint", epoch, model)
     metrics = read_metrics(folder / "metrics.csv")
-    return Run(folder, experiment, build_task(experiment), model.eval(), epoch, index, metrics, _read_scaling(folder))
+    return Run(folder, experiment, build_task(experiment), model.eval(), epoch, index, metrics, read_scaling(folder))
 
 
 def read_experiment(folder: Path) -> Experiment:
@@ -129,6 +137,20 @@ def check_same_experiment(folder: Path, experiment: Experiment) -> None:
     check_unchanged(folder, _decisive(read_experiment(folder)), _decisive(experiment), (*_MAY_CHANGE, "data.path"))
 
 
+def check_same_data(folder: Path, dataset: Dataset, task: Task, index: Index) -> None:
+    """Raise `DataError` unless `dataset` has the channels and targets that the run in `folder` was trained on."""
+    mend = f"Let data in {folder / 'config.yaml'} name what the run was trained on, or train a new run."
+    try:
+        now = shape_for(dataset, task)
+    except InputError as error:
+        raise DataError(f"The targets of {folder} are no longer of their kind. {error} {mend}") from error
+    if (now.inputs, now.outputs) != (index.shape.inputs, index.shape.outputs):
+        raise DataError(
+            f"{dataset.name} has {now.inputs} input channels and asks for {now.outputs} outputs, but the run in {folder} was "
+            f"trained on {index.shape.inputs} and {index.shape.outputs}. {mend}"
+        )
+
+
 def check_unchanged(folder: Path, earlier: dict[str, Any], now: dict[str, Any], may_change: Collection[str]) -> None:
     """Raise `InputError` unless the fields that decide the numbers are `now` as they were in the run in `folder`."""
     changed = [name for name in now if now[name] != earlier[name]]
@@ -144,10 +166,20 @@ def start_folder(folder: Path, experiment: Any, scaling: Scaling | None = None) 
     """Make or go on with a run folder: write what does not change from epoch to epoch."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "environment.json", json.dumps(describe_environment(), indent=2) + "\n")
-    if scaling is not None:
-        values = {"mean": scaling.mean.tolist(), "deviation": scaling.deviation.tolist()}
-        write_text(folder / "scaling.json", json.dumps(values) + "\n")
+    write_scaling(folder, scaling)
     write_text(folder / "config.yaml", to_yaml(experiment))
+
+
+@contextmanager
+def epochs_kept(folder: Path) -> Iterator[None]:
+    """Within it, an `OSError`, such as that of a full disk, says too that the epochs before are kept and how to go on."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"{error.filename} could not be written: {error.strerror}" if error.filename else str(error)
+        raise OSError(
+            error.errno, f"{reason}. Finished epochs are kept. Go on: spikescan train --resume {folder}"
+        ) from error
 
 
 _MEASURED = ("agreement.json", "energy.json", "energy.csv", "evaluation-*.json")
@@ -159,17 +191,6 @@ def discard_measurements(folder: Path) -> None:
     for pattern in _MEASURED:
         for path in folder.glob(pattern):
             path.unlink(missing_ok=True)
-
-
-def _read_scaling(folder: Path) -> Scaling | None:
-    path = folder / "scaling.json"
-    if not path.exists():
-        return None
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return Scaling(torch.tensor(values["mean"]), torch.tensor(values["deviation"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} is damaged ({error!r}).") from error
 
 
 def _decisive(experiment: Experiment) -> dict[str, Any]:

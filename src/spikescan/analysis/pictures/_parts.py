@@ -61,7 +61,9 @@ def spike_colours(layer: LayerRecording, theme: Theme) -> "ListedColormap":
     """A colour for each number of spikes, from none to the most that the neuron can give."""
     from matplotlib.colors import ListedColormap
 
-    most = max(thresholds(layer.neuron, 1).shape[1], 1, int(layer.spikes.max()))
+    # Weights that overflowed give spikes that are no numbers: pixels left blank.
+    spikes = layer.spikes.nan_to_num(0.0, 0.0, 0.0)
+    most = max(thresholds(layer.neuron, 1).shape[1], 1, int(spikes.max()))
     return ListedColormap([theme.paper, *theme.shades(most)])
 
 

@@ -167,7 +167,8 @@ def _draw_raster(
     most = colours.N - 1
 
     draw_spikes(axes, spikes, colours)
-    axes.set_title(f"{name}: {neurons:,} {type(layer.neuron).__name__} neurons{sorting}")
+    missing = "" if spikes.isfinite().all() else ", blank where their spikes are not a number"
+    axes.set_title(f"{name}: {neurons:,} {type(layer.neuron).__name__} neurons{sorting}{missing}")
     axes.set_ylabel("neuron")
     if most <= 8:
         counts = [Patch(facecolor=colours(count), label=str(count)) for count in range(1, most + 1)]
@@ -257,9 +258,10 @@ def _draw_decay(axes: "Axes", decay: Tensor, theme: Theme) -> None:
     axes.plot(values.tolist(), color=theme.third, linewidth=1.1)
     ticks = torch.tensor([0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999])
     places = ticks.logit()
-    low, high = places[places <= values.min()], places[places >= values.max()]
-    bottom = float(low[-1]) if len(low) else float(values.min())
-    top = float(high[0]) if len(high) else float(values.max())
+    least, most = values.nan_to_num().aminmax()  # an axis needs limits where the curve has gaps
+    low, high = places[places <= least], places[places >= most]
+    bottom = float(low[-1]) if len(low) else float(least)
+    top = float(high[0]) if len(high) else float(most)
     axes.set_ylim(bottom - 0.3, top + 0.3)
     kept = (places >= bottom) & (places <= top)
     axes.set_yticks(places[kept].tolist(), [f"{tick:g}" for tick in ticks[kept].tolist()])
