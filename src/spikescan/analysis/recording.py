@@ -272,7 +272,8 @@ def _gather(
 
 def _of_samples(values: Tensor, samples: int) -> Tensor:
     """``[T, B * places, C]``, of a neuron to which each place is a sample (`EachPlace`), as ``[T, B, C, places]``."""
-    return values if values.shape[1] == samples else values.unflatten(1, (samples, -1)).movedim(2, -1)
+    steps, rows, *rest = values.shape
+    return values if rows == samples else values.reshape(steps, samples, rows // samples, *rest).movedim(2, -1)
 
 
 def _trace(call: Call) -> Mapping[str, Tensor]:
