@@ -29,9 +29,9 @@ class _Pool:
 
 _pool: _Pool | None = None
 
-# Below this much work, of 40 to 180 microseconds, another thread does not pay: handing it a part takes 20 of them, and 110
-# where its core has gone to sleep.
-MINIMUM_WORK = 1 << 17
+# Up to this much work, of 0.3 to 1 milliseconds, another thread does not pay: on a machine where nothing else runs its core has
+# gone to sleep, and handing it a part takes 0.1 to 0.25 of them (docs/performance.md).
+MINIMUM_WORK = 1 << 20
 RANGES_A_THREAD = 4
 LEAST_RANGE = 512  # neurons
 LEAST_RANGE_WORK = 1 << 18  # a range is a call from Python, which holds the other threads up
@@ -53,17 +53,19 @@ def _ready_pool() -> _Pool:
     return _pool
 
 
-def parts(neurons: int, steps: int, grain: int) -> int:
-    """Into how many ranges `spread` should cut `neurons`, in groups of `grain`; `steps` each is the work.
+def parts(neurons: int, work: int, grain: int) -> int:
+    """Into how many ranges `spread` should cut `neurons`, in groups of `grain`, with this much `work` each.
+
+    The unit of work is a time step of a light kernel, some 0.3 to 1 nanoseconds.
 
     As many as `torch.get_num_threads()`, or a few times that where there is enough: a thread that shares its core, such as with
     an idle thread of OpenMP that spins, then takes fewer of them.
     """
-    work = neurons * steps
-    if work < MINIMUM_WORK:
+    total = neurons * work
+    if total <= MINIMUM_WORK:
         return 1
     threads = torch.get_num_threads()
-    wanted = min(RANGES_A_THREAD * threads, neurons // LEAST_RANGE, work // LEAST_RANGE_WORK)
+    wanted = min(RANGES_A_THREAD * threads, neurons // LEAST_RANGE, total // LEAST_RANGE_WORK)
     return max(1, min(-(-neurons // grain), max(threads, wanted)))
 
 

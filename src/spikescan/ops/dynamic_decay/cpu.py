@@ -336,7 +336,7 @@ def forward(
         )  # fmt: skip
 
     grain = BYTES // final.itemsize
-    spread(run, neurons, grain, parts(neurons, x.shape[0], grain))
+    spread(run, neurons, grain, parts(neurons, 2 * x.shape[0], grain))  # no light kernel, and the backward less so
     return spikes.to(x.dtype), final, membranes
 
 
@@ -464,7 +464,7 @@ def backward(
     limits = limits_of(lengths, layout, x)
     of_final = membrane[:0] if grad_membrane is None else grad_membrane.contiguous()
     grad_x, grad_h, grad_window = torch.empty_like(inputs), torch.empty_like(membrane), torch.empty_like(window)
-    count = parts(neurons, x.shape[0], grain)
+    count = parts(neurons, 3 * x.shape[0], grain)
     rows = rows_of(k)
     totals = weight.new_zeros(count, layout.columns * rows)
     of_weight, of_bias = torch.zeros_like(weight), torch.zeros_like(bias)

@@ -146,7 +146,7 @@ def forward(
         )  # fmt: skip
 
     grain = BYTES // out.itemsize
-    spread(run, neurons, grain, parts(neurons, rows_out * taps, grain))
+    spread(run, neurons, grain, parts(neurons, rows_out * -(-taps // 16), grain))
     return out.to(x.dtype), membranes
 
 
