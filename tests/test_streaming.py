@@ -7,6 +7,7 @@ import weakref
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from spikescan.errors import CheckpointError, InputError
@@ -226,8 +227,6 @@ def test_a_missing_file_is_named(model, tmp_path):
 
 
 def test_a_foreign_file_is_named(model, tmp_path):
-    from safetensors.torch import save_file
-
     save_file(model.state_dict(), tmp_path / "weights")
     with pytest.raises(CheckpointError, match=r"not written by Streams\.save"):
         stream(model).load(tmp_path / "weights")
@@ -247,6 +246,15 @@ def test_the_state_of_another_model_is_named(saved, other, message):
     with pytest.raises(CheckpointError, match=message):
         live.load(saved)
     assert len(live) == 1
+
+
+@pytest.mark.parametrize(
+    "header", [{}, {"streams": "1"}, {"streams": "a", "input": "{}"}, {"streams": "1", "input": "[]"}]
+)
+def test_a_damaged_header_is_named(tmp_path, header):
+    save_file({"a": torch.zeros(1)}, tmp_path / "state", {"format": "spikescan.streams.1", **header})
+    with pytest.raises(CheckpointError, match="what it says of its streams cannot be read"):
+        stream(a_model()).load(tmp_path / "state")
 
 
 def test_several_streams_do_not_fit_into_one(model, saved):

@@ -7,9 +7,11 @@ import sys
 
 import pytest
 import torch
+from torch import nn
 
 import spikescan
-from spikescan import BackendError, ops
+from spikescan import DSN, LIF, BackendError, SlidingPSN, ops
+from spikescan.layers import Dropout
 from spikescan.ops import _dispatch
 
 X = torch.ones(2, 1, 1)
@@ -82,3 +84,22 @@ def test_the_environment_chooses(name: str, says: str) -> None:
     )
     assert says in run.stdout + run.stderr
     assert (run.returncode == 0) == (name == "reference")
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: DSN(4), lambda: LIF(), lambda: SlidingPSN(3), lambda: nn.Sequential(Dropout(0.5))]
+)
+def test_kernels_take_memory_of_the_cpu_whatever_torchs_default_device_is(make) -> None:
+    module, x = make(), torch.randn(5, 2, 4)
+    run = module if isinstance(module, nn.Sequential) else lambda x: module(x)[0]
+    torch.manual_seed(0)
+    expected = run(x)
+    with torch.device("meta"):
+        torch.manual_seed(0)
+        assert torch.equal(run(x), expected)
+        if run is not module:
+            state, steps = None, []
+            for x_t in x:
+                y_t, state = module.step(x_t, state)
+                steps.append(y_t)
+            assert torch.equal(torch.cat(steps), expected.flatten(0, 1))
