@@ -154,6 +154,17 @@ def test_a_wrong_npz_is_refused(tmp_path, arrays, changes, message):
         mnist(path=str(tmp_path), validation=10)
 
 
+@pytest.mark.parametrize(("place", "byte"), [(8, 1), (10, 99), (45, 255)], ids=["encrypted", "method", "offset"])
+def test_an_npz_with_a_wrong_byte_in_its_directory_is_refused(tmp_path, arrays, place, byte):
+    path = tmp_path / "mnist.npz"
+    np.savez(path, **arrays)
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + place] = byte
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"no \.npz file, or a damaged one"):
+        mnist(path=str(path), validation=10)
+
+
 def test_a_truncated_npz_is_refused(tmp_path, arrays):
     path = tmp_path / "mnist.npz"
     np.savez_compressed(path, **arrays)

@@ -104,9 +104,12 @@ def test_events_are_left_out_and_leads_exchanged(tmp_path):
 
 def test_a_damaged_mat_file_is_refused(tmp_path):
     path = write_ecg(tmp_path) / "QTDB_test.mat"
-    path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(DataError, match=r"QTDB_test.mat is no MATLAB 5 file, or a damaged one"):
-        ecg_qtdb(path=str(tmp_path))
+    content = path.read_bytes()
+    # A cut anywhere: scipy raises another kind of error of each.
+    for end in (0, 50, 130, 140, len(content) // 2, len(content) - 200):
+        path.write_bytes(content[:end])
+        with pytest.raises(DataError, match=r"QTDB_test.mat (is no MATLAB 5 file, or a damaged one|lacks an array)"):
+            ecg_qtdb(path=str(tmp_path))
     path.unlink()
     with pytest.raises(DataError, match=r"has no ecg_qtdb.npz .*QTDB_train.mat and QTDB_test.mat"):
         ecg_qtdb(path=str(tmp_path))

@@ -13,7 +13,17 @@ import numpy as np
 
 from spikescan.errors import DataError
 
-__all__ = ["check_sha256", "find_file", "has_file", "locate", "read_bytes", "read_mat", "read_npz", "read_text"]
+__all__ = [
+    "DAMAGED_NPZ",
+    "check_sha256",
+    "find_file",
+    "has_file",
+    "locate",
+    "read_bytes",
+    "read_mat",
+    "read_npz",
+    "read_text",
+]
 
 _COMPRESSED = ("", ".gz", ".xz")
 
@@ -94,21 +104,29 @@ def check_sha256(path: Path, content: bytes, expected: str) -> None:
         )
 
 
+DAMAGED_NPZ = (
+    ValueError, EOFError, TypeError, AttributeError, RuntimeError, OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError
+)  # fmt: skip
+"""What reading a damaged ``.npz`` raises: RuntimeError if it seems encrypted, OSError if a part seems to begin before it."""
+
+
 def read_npz(path: Path, keys: Iterable[str], expected: str) -> dict[str, np.ndarray]:
     """The arrays `keys` of an ``.npz`` file; pickled objects are refused."""
     keys = list(keys)
-    try:
-        # numpy leaves a file that it cannot read open; this one it need not close.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {key: archive[key] for key in keys}
-    except KeyError as error:
-        raise DataError(f"{path} lacks an array: {error.args[0]}. It needs {', '.join(keys)}.") from None
-    except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
-        raise DataError(f"{path} is no .npz file, or a damaged one ({error}). {expected}") from error
+    # numpy leaves a file that it cannot read open; this one it need not close. One that cannot be opened is not a damaged one.
+    with path.open("rb") as file:
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                return {key: archive[key] for key in keys}
+        except KeyError as error:
+            raise DataError(f"{path} lacks an array: {error.args[0]}. It needs {', '.join(keys)}.") from None
+        except DAMAGED_NPZ as error:
+            raise DataError(f"{path} is no .npz file, or a damaged one ({error}). {expected}") from error
 
 
 def read_mat(path: Path, keys: Iterable[str]) -> dict[str, np.ndarray]:
     """The arrays `keys` of a MATLAB 5 file."""
+    keys = list(keys)
     try:
         from scipy.io import loadmat
     except ImportError:
@@ -116,8 +134,9 @@ def read_mat(path: Path, keys: Iterable[str]) -> dict[str, np.ndarray]:
     with path.open("rb") as file:  # a file that cannot be opened is not a damaged one
         try:
             arrays = loadmat(file)
-            return {key: arrays[key] for key in keys}
-        except KeyError as error:
-            raise DataError(f"{path} lacks an array: {error.args[0]}. It needs {', '.join(keys)}.") from None
-        except (ValueError, EOFError, TypeError, NotImplementedError, zlib.error, OSError) as error:
+        except Exception as error:  # of damaged bytes scipy raises whatever it stumbles over, an UnboundLocalError too
             raise DataError(f"{path} is no MATLAB 5 file, or a damaged one ({error}). Fetch it again.") from error
+    missing = [key for key in keys if key not in arrays]
+    if missing:
+        raise DataError(f"{path} lacks an array: {missing[0]}. It needs {', '.join(keys)}.")
+    return {key: arrays[key] for key in keys}

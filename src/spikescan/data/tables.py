@@ -1,9 +1,6 @@
 """Files of a user's own, as arrays: ``.npz``, folders of them, ``.csv`` and ``.parquet``."""
 
 import csv
-import lzma
-import zipfile
-import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from spikescan.data.dataset import NOT_SCORED
+from spikescan.data.files import DAMAGED_NPZ
 from spikescan.errors import DataError
 
 __all__ = ["SPLITS", "Arrays", "is_real", "read_arrays"]
@@ -86,15 +84,17 @@ def _read_folder(folder: Path) -> list[tuple[str, Arrays]]:
 
 
 def _read_npz(path: Path) -> Arrays:
-    try:
-        # numpy leaves a file that it cannot read open; this one it need not close.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
-    except (ValueError, EOFError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
-        raise DataError(
-            f"{path} is no .npz file, a damaged one, or holds Python objects ({error}). Write it with "
-            f"numpy.savez({path.name!r}, x=..., y=...); recordings of different lengths go one after the other, with offsets."
-        ) from error
+    # numpy leaves a file that it cannot read open; this one it need not close. One that cannot be opened is not a damaged one.
+    with path.open("rb") as file:
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                return {key: archive[key] for key in archive.files}
+        except DAMAGED_NPZ as error:
+            raise DataError(
+                f"{path} is no .npz file, a damaged one, or holds Python objects ({error}). Write it with "
+                f"numpy.savez({path.name!r}, x=..., y=...); recordings of different lengths go one after the other, with "
+                f"offsets."
+            ) from error
 
 
 def _read_csv(path: Path) -> tuple[list[str], list[np.ndarray]]:
