@@ -95,8 +95,9 @@ def residual_mlp(
     ``[T, B, inputs]`` to ``[T, B, outputs]``, with a linear layer before the first block. It is the perceptron of a
     transformer with neurons in it, and the blocks of `spiking_ssm` with a linear layer for the state space model. Beside
     ``mlp(residual="membrane")``, where each neuron listens to one channel of the stream, its neurons choose what they
-    listen to, and it learns more from as many samples (docs/results/long.md has how much, on text). What that costs: the first
-    linear layer of a block, and the readout, see real numbers and not spikes, so they multiply.
+    listen to: on text it learnt more from as many samples, on speakers it did not know less than a plain `mlp`
+    (docs/results/long.md). What that costs: the first linear layer of a block, and the readout, see real numbers and not
+    spikes, so they multiply.
 
     Args:
         inputs: channels of the input, such as the size of an alphabet for one-hot tokens.
@@ -120,7 +121,7 @@ def residual_mlp(
         return {"dropout": Dropout(dropout)} if dropout else {}
 
     def block() -> Residual:
-        # Without a bias: the norm has one.
+        # Without a bias: a layer or batch norm has one.
         inward = {
             "in": nn.Linear(width, neurons, bias=False),
             "norm": build_norm(norm, neurons),

@@ -163,6 +163,7 @@ def compile_step(model: Temporal, x_t: Tensor) -> CompiledStep:
 
 
 def _casts() -> bool:
+    """Whether autocast would run a part in another type than its input's."""
     return torch.is_autocast_enabled("cpu")
 
 
@@ -338,10 +339,8 @@ def _flatten(to: _Recording, module: Any, x: Tensor, path: tuple[str, ...]) -> T
 
 
 def _modules(to: _Recording, module: Any, x: Tensor, path: tuple[str, ...]) -> Tensor:
-    for (
-        name,
-        each,
-    ) in module._modules.items():  # not `named_children`, which leaves out a module that stands there twice
+    # Not `named_children`, which leaves out a module that stands there twice.
+    for name, each in module._modules.items():
         x = to.module(each, x, (*path, name))
     return x
 
