@@ -1,7 +1,13 @@
 """The functions that kernels compute with, against numpy in higher precision."""
 
+import functools
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from llvmlite import binding
 
 from spikescan.ops._compile import inline, kernel
 from spikescan.ops._simd import BYTES, exp2_of, load, part, row, static, store, traced, whole
@@ -122,3 +128,33 @@ def test_a_neuron_has_the_same_bits_wherever_it_stands(x: np.ndarray, exponent: 
     whole_row = apply(DECAY, x, exponent)
     for offset in (1, 7, 31):
         assert np.array_equal(apply(DECAY, x[offset:].copy(), exponent), whole_row[offset:])
+
+
+@pytest.mark.parametrize("left_out", ["avx512f", "avx2"])
+def test_bits_do_not_depend_on_the_registers_of_the_processor(left_out, tmp_path):
+    """Kernels compiled for a lesser processor: other registers, and in place of AVX-512 another vector too."""
+    features = binding.get_host_cpu_features()
+    if not features.get(left_out):
+        pytest.skip(f"this processor has no {left_out}")
+    kept = {name: has and not name.startswith(("avx512", left_out)) for name, has in features.items()}
+    lesser = ",".join(f"{'+' if has else '-'}{name}" for name, has in kept.items())
+    run = functools.partial(subprocess.run, [sys.executable, "-c", _BITS], capture_output=True, text=True, check=True)
+    here = run(env=dict(os.environ))
+    there = run(env=os.environ | {"NUMBA_CPU_FEATURES": lesser, "NUMBA_CPU_NAME": "generic"})
+    assert len(here.stdout.split()) == 3
+    assert there.stdout == here.stdout
+
+
+_BITS = """
+import hashlib
+import torch
+import spikescan
+
+torch.set_num_threads(1)
+torch.manual_seed(0)
+x = torch.randn(70, 3, 37, requires_grad=True)
+spikes, state = spikescan.DSN(37)(x)
+(grad,) = torch.autograd.grad(spikes.sum() + state.membrane.sum(), x)
+for tensor in spikes, state.membrane, grad:
+    print(hashlib.sha256(tensor.detach().numpy().tobytes()).hexdigest())
+"""

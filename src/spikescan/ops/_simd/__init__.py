@@ -1,8 +1,9 @@
-"""A vector of neurons for Numba kernels: `Lanes`, 128 bytes of them, and the arithmetic on it.
+"""A vector of neurons for Numba kernels: `Lanes`, `BYTES` of them, and the arithmetic on it.
 
-A kernel written on `Lanes` reads like the equation of one neuron and runs on 32 of them (16 in float64). LLVM cuts the
-vector to the registers of the processor, so the same kernel serves AVX2, AVX-512 and NEON, and several registers in
-flight hide the latency of a chain of dependent operations (measured: 32 lanes ran 1.4 times as fast as 16 on AVX-512).
+A kernel written on `Lanes` reads like the equation of one neuron and runs on 32 of them with AVX-512, else on 16 (half as many
+in float64). LLVM cuts the vector to the registers of the processor, so the same kernel serves AVX2, AVX-512 and NEON, and
+two or more registers in flight hide the latency of a chain of dependent operations. On AVX-512 32 lanes ran 1.4 times as fast
+as 16; on AVX2 the backward of a DSN took 1.3 to 1.9 times as long with 32 as with 16, which its registers can hold.
 
 Bits: every operation here is either exactly rounded by IEEE 754 (+, -, *, /, fma, comparisons) or a fixed sequence of such
 operations (`exp2` and its relatives). Nothing is contracted, reassociated or taken from a vector library, so the result

@@ -5,7 +5,8 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
+import numba
+from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
 from numba.core.datamodel import models
@@ -14,7 +15,14 @@ from numba.extending import lower_builtin, register_model
 
 from spikescan.ops._compile import intrinsic
 
-BYTES = 128
+
+def _bytes_for(features: str) -> int:
+    """Two registers of AVX-512, which has 32 of them, or of AVX2, whose 16 could not hold the sums of a wider vector."""
+    return 128 if "+avx512f" in features.split(",") else 64
+
+
+# Numba compiles for the features that NUMBA_CPU_FEATURES names, where it is set.
+BYTES = _bytes_for(numba.config.CPU_FEATURES or binding.get_host_cpu_features().flatten())
 
 ELEMENT = {types.float32: ir.FloatType(), types.float64: ir.DoubleType(), types.boolean: ir.IntType(1)}
 
