@@ -221,18 +221,20 @@ def load_rows(context: Any, array: Any, index: Any, stride: Any, rows: Any, grou
 
 
 @intrinsic
-def load_numbers(context: Any, array: Any, index: Any, rows: Any) -> Any:
-    """The tuple of vectors that are filled with the numbers at index, index + 1, ...; as many as the tuple `rows` has items."""
+def load_numbers(context: Any, array: Any, index: Any, stride: Any, rows: Any) -> Any:
+    """The tuple of vectors filled with the numbers at index, index + stride, ...; as many as the tuple `rows` has items."""
     group = Group(array.dtype, False)
     result = types.UniTuple(group.lanes, len(rows))
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, args[0]).data
-        places = [builder.add(args[1], args[1].type(each)) for each in range(len(rows))]
-        numbers = [builder.load(builder.gep(data, [place])) for place in places]
-        return context.make_tuple(builder, result, [broadcast(builder, each, group.lanes.count) for each in numbers])
+        vectors, at = [], args[1]
+        for _ in range(len(rows)):
+            vectors.append(broadcast(builder, builder.load(builder.gep(data, [at])), group.lanes.count))
+            at = builder.add(at, args[2])
+        return context.make_tuple(builder, result, vectors)
 
-    return result(array, types.intp, rows), generate
+    return result(array, types.intp, types.intp, rows), generate
 
 
 @intrinsic

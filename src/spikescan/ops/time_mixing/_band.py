@@ -17,6 +17,7 @@ from spikescan.ops._simd import (
     fma,
     full,
     load,
+    load_numbers,
     part,
     prefetch,
     pushed,
@@ -86,7 +87,7 @@ def _mixed(band, at, along, stride, values, begin, count, sums):
         seen = pushed(seen, load(values, begin + r * step, whole(values)))
     for j in range(count):
         seen = pushed(seen, load(values, begin + (j + AT_ONCE - 1) * step, whole(values)))
-        sums = axpys((band[at], band[at + stride], band[at + 2 * stride], band[at + 3 * stride]), seen, sums)
+        sums = axpys(load_numbers(band, at, stride, sums), seen, sums)
         at += along
     return sums
 

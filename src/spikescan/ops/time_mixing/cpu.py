@@ -84,13 +84,13 @@ def _accumulate(packed, matrix, at, sums, first, begin, end, age, order, banded)
         inside = min(max(begin, age + ROWS - order), end)
         beyond = max(min(end, age + 1), inside)
         for i in range(begin, inside):
-            numbers = load_numbers(matrix, at + i * ROWS, sums)
+            numbers = load_numbers(matrix, at + i * ROWS, 1, sums)
             sums = _axpy_in_band(load(packed, (i - first) * step, whole(packed)), numbers, sums, age - i, order)
     for i in range(inside, beyond):
-        sums = axpy(load(packed, (i - first) * step, whole(packed)), load_numbers(matrix, at + i * ROWS, sums), sums)
+        sums = axpy(load(packed, (i - first) * step, whole(packed)), load_numbers(matrix, at + i * ROWS, 1, sums), sums)
     if len(banded) > 0:
         for i in range(beyond, end):
-            numbers = load_numbers(matrix, at + i * ROWS, sums)
+            numbers = load_numbers(matrix, at + i * ROWS, 1, sums)
             sums = _axpy_in_band(load(packed, (i - first) * step, whole(packed)), numbers, sums, age - i, order)
     return sums
 
@@ -132,7 +132,7 @@ def _forward(
                     if len(banded) > 0:
                         begin, end = max(first, t + newest - order + 1), min(last, t + ROWS + newest)
                     if first == 0:
-                        store_rows(sums, at, step, load_numbers(matrix, block * length, rows), whole(x))
+                        store_rows(sums, at, step, load_numbers(matrix, block * length, 1, rows), whole(x))
                     if begin < end:
                         charged = _accumulate(
                             packed, matrix, block * length + ROWS, load_rows(sums, at, step, rows, whole(x)), first, begin,
