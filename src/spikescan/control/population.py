@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from spikescan.errors import InputError
 from spikescan.firing import Binary
-from spikescan.layers import Sequential
+from spikescan.layers import Linear, Sequential
 from spikescan.models.parts import MakeNeuron, build_norm, check_sizes, spiking
 from spikescan.neurons import IF
 from spikescan.neurons.base import State, Temporal, check_stateless, no_weight_decay
@@ -117,7 +117,7 @@ class PopulationActor(Temporal):
             parts["fields"] = IF(reset="soft", firing=Binary(_ENCODER_THRESHOLD))
         sizes = [inputs * population, *hidden, outputs * population]
         for index, (before, after) in enumerate(itertools.pairwise(sizes)):
-            parts[f"layer{index}"] = spiking("linear", nn.Linear(before, after), build_norm(norm, after), neuron(after))
+            parts[f"layer{index}"] = spiking("linear", Linear(before, after), build_norm(norm, after), neuron(after))
         self.network = Sequential(parts)
         self.decoder = PopulationDecoder(outputs, population)
         self.stochastic = self.network.stochastic

@@ -7,11 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from spikescan.layers.dropout import Dropout
+from spikescan.layers.linear import Linear
 
 __all__ = ["AVERAGES", "KEEPING", "MAXIMA", "NORMS", "WEIGHTED", "fan_out"]
 
 # Exact classes: a subclass may compute something else.
 WEIGHTED = (
+    Linear,
     nn.Linear,
     nn.Conv1d,
     nn.Conv2d,

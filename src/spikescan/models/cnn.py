@@ -7,7 +7,7 @@ from typing import Literal
 from torch import nn
 
 from spikescan.errors import InputError
-from spikescan.layers import Dropout, Residual, Sequential
+from spikescan.layers import Dropout, Linear, Residual, Sequential
 from spikescan.models.parts import MakeNeuron, build_readout, check_sizes, spiking
 from spikescan.models.registry import register_model
 from spikescan.neurons.base import Temporal
@@ -59,8 +59,8 @@ def sequential_cnn(
         parts[f"pool{stage}"] = nn.AvgPool1d(2)
     return Sequential(
         parts
-        | {"flatten": nn.Flatten(), "hidden": nn.Linear(channels * left, hidden), "neuron": neuron(hidden)}
-        | {"head": nn.Linear(hidden, outputs), "readout": build_readout(readout, outputs)}
+        | {"flatten": nn.Flatten(), "hidden": Linear(channels * left, hidden), "neuron": neuron(hidden)}
+        | {"head": Linear(hidden, outputs), "readout": build_readout(readout, outputs)}
     )
 
 
@@ -124,7 +124,7 @@ def sew_resnet(
     model = Sequential(
         parts
         | {"average": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
-        | {"head": nn.Linear(widths[-1], outputs), "readout": build_readout(readout, outputs)}
+        | {"head": Linear(widths[-1], outputs), "readout": build_readout(readout, outputs)}
     )
     return _kaiming(model)
 
@@ -171,7 +171,7 @@ def vgg(
     model = Sequential(
         parts
         | {"flatten": nn.Flatten(), "dropout": Dropout(dropout)}
-        | {"head": nn.Linear(channels * left**2, outputs), "readout": build_readout(readout, outputs)}
+        | {"head": Linear(channels * left**2, outputs), "readout": build_readout(readout, outputs)}
     )
     return _kaiming(model)
 

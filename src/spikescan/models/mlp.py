@@ -6,7 +6,7 @@ from typing import Literal
 from torch import nn
 
 from spikescan.errors import InputError
-from spikescan.layers import Dropout, Residual, Sequential, Window
+from spikescan.layers import Dropout, Linear, Residual, Sequential, Window
 from spikescan.models.parts import MakeNeuron, build_norm, build_readout, check_sizes, spiking
 from spikescan.models.registry import register_model
 from spikescan.neurons.base import Temporal
@@ -62,18 +62,18 @@ def mlp(
         return {"dropout": Dropout(dropout)} if dropout else {}
 
     if residual == "membrane":
-        parts["encoder"] = nn.Linear(inputs, width)
+        parts["encoder"] = Linear(inputs, width)
         for index in range(depth):
             before = {"norm": build_norm(norm, width), "neuron": neuron(width)}
-            parts[f"block{index}"] = Residual(Sequential(before | drop() | {"linear": nn.Linear(width, width)}))
+            parts[f"block{index}"] = Residual(Sequential(before | drop() | {"linear": Linear(width, width)}))
         parts |= {"norm": build_norm(norm, width), "neuron": neuron(width)}
     else:
-        parts["block0"] = spiking("linear", nn.Linear(inputs, width), build_norm(norm, width), neuron(width))
+        parts["block0"] = spiking("linear", Linear(inputs, width), build_norm(norm, width), neuron(width))
         for index in range(1, depth):
-            layer = {"linear": nn.Linear(width, width), "norm": build_norm(norm, width), "neuron": neuron(width)}
+            layer = {"linear": Linear(width, width), "norm": build_norm(norm, width), "neuron": neuron(width)}
             block = Sequential(drop() | layer)
             parts[f"block{index}"] = Residual(block) if residual else block
-    return Sequential(parts | drop() | {"head": nn.Linear(width, outputs), "readout": build_readout(readout, outputs)})
+    return Sequential(parts | drop() | {"head": Linear(width, outputs), "readout": build_readout(readout, outputs)})
 
 
 @register_model
@@ -123,17 +123,17 @@ def residual_mlp(
     def block() -> Residual:
         # Without a bias: a layer or batch norm has one.
         inward = {
-            "in": nn.Linear(width, neurons, bias=False),
+            "in": Linear(width, neurons, bias=False),
             "norm": build_norm(norm, neurons),
             "neuron": neuron(neurons),
         }
-        return Residual(Sequential(inward | drop() | {"out": nn.Linear(neurons, width)}))
+        return Residual(Sequential(inward | drop() | {"out": Linear(neurons, width)}))
 
     return Sequential(
         ({"window": Window(inputs, window)} if window > 1 else {})
-        | {"encoder": nn.Linear(inputs * window, width)}
+        | {"encoder": Linear(inputs * window, width)}
         | {f"block{index}": block() for index in range(depth)}
         | {"norm": build_norm(norm, width)}
         | drop()
-        | {"head": nn.Linear(width, outputs), "readout": build_readout(readout, outputs)}
+        | {"head": Linear(width, outputs), "readout": build_readout(readout, outputs)}
     )

@@ -7,7 +7,7 @@ from torch import nn
 
 from spikescan.errors import InputError
 from spikescan.firing import Binary
-from spikescan.layers import S4D, Dropout, Residual, Scale, Sequential
+from spikescan.layers import S4D, Dropout, Linear, Residual, Scale, Sequential
 from spikescan.models.parts import MakeNeuron, build_norm, build_readout, check_sizes
 from spikescan.models.registry import register_model
 from spikescan.neurons.base import Temporal
@@ -65,7 +65,7 @@ def sd_tcm(
         return {"norm": build_norm(norm, width)} if place == here else {}
 
     def linear() -> dict[str, nn.Module]:
-        return {"dropout": Dropout(dropout), "linear": nn.Linear(width, width)}
+        return {"dropout": Dropout(dropout), "linear": Linear(width, width)}
 
     def block() -> Sequential:
         # With tau = 1 and no reset the membrane is the input: a threshold without memory.
@@ -75,10 +75,10 @@ def sd_tcm(
         return Sequential({"token": token, "channel": channel} | norm_at("post"))
 
     return Sequential(
-        {"encoder": nn.Linear(inputs, width)}
+        {"encoder": Linear(inputs, width)}
         | {f"block{index}": block() for index in range(depth)}
         | norm_at("pre")
-        | {"head": nn.Linear(width, outputs), "readout": build_readout(readout, outputs)}
+        | {"head": Linear(width, outputs), "readout": build_readout(readout, outputs)}
     )
 
 
@@ -126,14 +126,14 @@ def spiking_ssm(
         return Residual(
             Sequential(
                 {"norm": build_norm(norm, width), "mixer": S4D(width, states), "threshold": Scale(width)}
-                | {"neuron": neuron(width), "dropout": Dropout(dropout), "linear": nn.Linear(width, 2 * width)}
+                | {"neuron": neuron(width), "dropout": Dropout(dropout), "linear": Linear(width, 2 * width)}
                 | {"gate": nn.GLU(), "dropout_out": Dropout(dropout)}
             )
         )
 
     return Sequential(
-        {"encoder": nn.Linear(inputs, width)}
+        {"encoder": Linear(inputs, width)}
         | {f"block{index}": block() for index in range(depth)}
         | {"norm": build_norm(norm, width)}
-        | {"head": nn.Linear(width, outputs), "readout": build_readout(readout, outputs)}
+        | {"head": Linear(width, outputs), "readout": build_readout(readout, outputs)}
     )

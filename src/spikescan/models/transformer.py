@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from spikescan.errors import InputError
-from spikescan.layers import DecayingSum, Dropout, Residual, Sequential, SpikeAttention, TokenSum
+from spikescan.layers import DecayingSum, Dropout, Linear, Residual, Sequential, SpikeAttention, TokenSum
 from spikescan.models.parts import MakeNeuron, build_norm, build_readout, check_sizes
 from spikescan.models.registry import register_model
 from spikescan.neurons.base import Temporal
@@ -94,7 +94,7 @@ def spike_driven_transformer(
         | {"position": position}
         | _blocks(depth, attention, perceptron)
         | {"average": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten(), "neuron": neuron(width)}
-        | {"head": nn.Linear(width, outputs), "readout": build_readout(readout, outputs)}
+        | {"head": Linear(width, outputs), "readout": build_readout(readout, outputs)}
     )
 
 
@@ -150,7 +150,7 @@ def causal_transformer(
     shortest, longest = time_constants
 
     def linear(before: int, after: int) -> dict[str, nn.Module]:
-        return {"linear": nn.Linear(before, after), "norm": build_norm(norm, after)}
+        return {"linear": Linear(before, after), "norm": build_norm(norm, after)}
 
     def end() -> dict[str, nn.Module]:
         return {"dropout": Dropout(dropout)} if dropout else {}
@@ -169,7 +169,7 @@ def causal_transformer(
     return Sequential(
         {"encoder": Sequential(linear(inputs, width))}
         | _blocks(depth, attention, perceptron)
-        | {"neuron": neuron(width), "head": nn.Linear(width, outputs), "readout": build_readout(readout, outputs)}
+        | {"neuron": neuron(width), "head": Linear(width, outputs), "readout": build_readout(readout, outputs)}
     )
 
 

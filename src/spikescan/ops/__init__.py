@@ -9,6 +9,7 @@ from spikescan.ops.causal_conv import causal_conv, causal_conv_step
 from spikescan.ops.dynamic_decay import dynamic_decay, dynamic_decay_step
 from spikescan.ops.fire import fire
 from spikescan.ops.leaky_integration import Reset, leaky_integration
+from spikescan.ops.linear import linear
 from spikescan.ops.linear_recurrence import linear_recurrence
 from spikescan.ops.sigmoid import sigmoid
 from spikescan.ops.sweep import Cell, sweep, sweep_membranes, sweep_step
@@ -30,6 +31,7 @@ __all__ = [
     "dynamic_decay_step",
     "fire",
     "leaky_integration",
+    "linear",
     "linear_recurrence",
     "retain_freed_memory",
     "shift_window",

@@ -16,6 +16,7 @@ from spikescan.layers import (
     Dropout,
     LastReadout,
     LeakyReadout,
+    Linear,
     MaxReadout,
     PerStep,
     RateReadout,
@@ -346,6 +347,7 @@ def _modules(to: _Recording, module: Any, x: Tensor, path: tuple[str, ...]) -> T
 
 
 _MODULES: dict[type, Callable[..., Tensor]] = {
+    Linear: _linear,
     nn.Linear: _linear,
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,

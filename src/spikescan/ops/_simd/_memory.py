@@ -252,6 +252,37 @@ def store_rows(context: Any, array: Any, index: Any, stride: Any, vectors: Any, 
     return types.void(array, types.intp, types.intp, vectors, group), generate
 
 
+@intrinsic
+def occupied(context: Any, vector: Any) -> Any:
+    """The lanes that are not zero, as bits of a number; what is no number is not zero."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        differs = builder.fcmp_unordered("!=", args[0], constant(args[0].type, 0.0))
+        return builder.zext(builder.bitcast(differs, ir.IntType(vector.count)), ir.IntType(64))
+
+    return types.int64(vector), generate
+
+
+@intrinsic
+def bits_set(context: Any, number: Any) -> Any:
+    """How many bits of the number are set."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.int64(types.int64), generate
+
+
+@intrinsic
+def trailing_zeros(context: Any, number: Any) -> Any:
+    """The place of the lowest bit that is set, of a number that has one."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.int64), generate
+
+
 @inline
 def upcoming(slot, size, tile, step, neurons, start):
     """Where to ask for the next tile, which begins at `start`, while vector `slot` of this one, of `size` neurons, is computed.

@@ -1,0 +1,96 @@
+"""A linear layer for spikes."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spikescan.errors import InputError
+from spikescan.ops._checks import check_floating, check_shape
+from spikescan.ops._dispatch import choose, load, requested
+from spikescan.ops._register import register
+from spikescan.ops.linear import reference
+
+__all__ = ["linear"]
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``y_o = sum_i weight_{o i} x_i + bias_o``, the sum in the order of i, each product rounded with its sum.
+
+    The order is fixed so that a row has the same bits whatever stands beside it and however the rows are split into calls,
+    which a matrix product of BLAS does not promise: a network then answers a stream with the bits of its training. On the CPU
+    inputs that are zero cost almost nothing, forward and for the gradient of the weight; so it is made for spikes. Where most
+    inputs are other numbers a product of BLAS is a little quicker.
+
+    Args:
+        x: ``[*, I]``, float32 or float64.
+        weight: ``[O, I]``, of the type of x, as the bias; finite, since zero inputs may or may not be multiplied with it.
+        bias: ``[O]``, or None.
+
+    Returns:
+        ``[*, O]`` of the type of x.
+
+    Raises:
+        InputError: a shape, dtype or device does not fit.
+    """
+    op = "linear"
+    for name, tensor in (("x", x), ("weight", weight), ("bias", bias)):
+        if tensor is None:
+            continue
+        check_floating(op, name, tensor)
+        if tensor.dtype is not x.dtype or x.dtype not in (torch.float32, torch.float64):
+            raise InputError(
+                f"{op}: {name} is {tensor.dtype}, x is {x.dtype}, expected torch.float32 or torch.float64 for all."
+            )
+    if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != weight.shape[1]:
+        raise InputError(f"{op}: weight is {list(weight.shape)} and x is {list(x.shape)}, expected [O, I] and [*, I].")
+    check_shape(op, "weight", weight, tuple(weight.shape), x, "O, I")
+    if bias is not None:
+        check_shape(op, "bias", bias, (weight.shape[0],), x, "O")
+    chosen = choose(requested(), x.device).backend
+    if chosen == "reference":
+        return reference.forward(x, weight, bias)
+    rows = x.reshape(x.shape[:-1].numel(), x.shape[-1]).contiguous()
+    y: Tensor = _kernel(rows, weight.contiguous(), None if bias is None else bias.contiguous(), chosen)[0]
+    return y.view(*x.shape[:-1], len(weight))
+
+
+def _fake(x: Tensor, weight: Tensor, bias: Tensor | None, backend: str) -> tuple[Tensor, Tensor]:
+    return x.new_empty(x.shape[0], weight.shape[0]), x.new_empty((), dtype=torch.int64)
+
+
+@register("linear", _fake)
+def _kernel(x: Tensor, weight: Tensor, bias: Tensor | None, backend: str) -> tuple[Tensor, Tensor]:
+    """The output, and how many inputs are not zero."""
+    return load("linear", backend).forward(x, weight, bias)  # type: ignore[no-any-return]
+
+
+def _fake_backward(grad: Tensor, x: Tensor, taken: Tensor, backend: str) -> Tensor:
+    return x.new_empty(grad.shape[1], x.shape[1])
+
+
+@register("linear_backward", _fake_backward)
+def _kernel_backward(grad: Tensor, x: Tensor, taken: Tensor, backend: str) -> Tensor:
+    """The gradient of the weight."""
+    return load("linear", backend).backward(grad, x, taken)  # type: ignore[no-any-return]
+
+
+def _save(ctx: Any, inputs: Any, output: Any) -> None:
+    x, weight, _, ctx.backend = inputs
+    ctx.save_for_backward(x, weight, output[1])
+
+
+def _backward(ctx: Any, grad: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
+    if grad is None:
+        return None, None, None, None
+    x, weight, taken = ctx.saved_tensors
+    of_x, of_weight, of_bias, _ = ctx.needs_input_grad
+    return (
+        grad @ weight if of_x else None,
+        _kernel_backward(grad.contiguous(), x, taken, ctx.backend) if of_weight else None,
+        grad.sum(0) if of_bias else None,
+        None,
+    )
+
+
+_kernel.differentiable(_save, _backward)

@@ -1,0 +1,303 @@
+"""A linear layer whose sums run over the inputs in order, so that their bits depend on nothing else; zeros cost little.
+
+Rows of the input go in blocks. Where a block is mostly zeros, as spikes are, the other numbers of each row are listed, and only
+their weights are read. Elsewhere a few rows at a time share the reading of each weight. Both add the same products in the same
+order, as one with zero changes no sum. The gradient of the weights goes through lists of each input's rows.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spikescan.ops._arrays import number_like
+from spikescan.ops._compile import inline, kernel
+from spikescan.ops._simd import (
+    BYTES,
+    axpy,
+    bits_set,
+    fma,
+    full,
+    load,
+    load_numbers,
+    load_rows,
+    occupied,
+    part,
+    release,
+    row,
+    scratch,
+    static,
+    store,
+    store_rows,
+    trailing_zeros,
+    whole,
+)
+from spikescan.ops._threads import parts, spread
+
+__all__ = ["backward", "forward"]
+
+# Vectors of outputs whose sums stay in registers, while a row's inputs are gone through.
+PANEL = 4
+# Rows that share the reading of a weight where most inputs count: of the registers, three quarters hold their sums.
+TOGETHER = 12 if BYTES == 128 else 6
+# Rows of a block: their inputs and the weights of a panel stay in the second cache.
+BLOCK = 60
+# Up to so many rows the weights are read where they lie.
+FEW = 4
+# The share of inputs other than zero from which on it is quicker to multiply by all, for very many outputs: a list of inputs is
+# made once for all of them.
+DENSE = 0.4
+DENSE_BACK = 0.3
+
+
+@kernel
+def _pack(weight_at, packed_at, like, inputs, outputs, width):
+    """The weights ``[O, I]`` as panels: each input's weights of `width` outputs side by side; zeros behind the last."""
+    weight = row(weight_at, outputs * inputs, like)
+    packed = row(packed_at, -(-outputs // width) * width * inputs, like)
+    for out in range(outputs):
+        at = out // width * width * inputs + out % width
+        for i in range(inputs):
+            packed[at + i * width] = weight[out * inputs + i]
+
+
+@inline
+def _count(x, at, size):
+    """How many numbers from `at` on are not zero."""
+    step, count = BYTES // x.itemsize, 0
+    whole_vectors = size // step * step
+    for i in range(0, whole_vectors, step):
+        count += bits_set(occupied(load(x, at + i, whole(x))))
+    if whole_vectors < size:
+        count += bits_set(occupied(load(x, at + whole_vectors, part(x, size - whole_vectors))))
+    return count
+
+
+@inline
+def _list(x, at, size, listed, first):
+    """List the places of the numbers other than zero from `at` on, and return how many there are."""
+    step, count = BYTES // x.itemsize, 0
+    for i in range(0, size, step):
+        if size - i >= step:  # noqa: SIM108 (groups are of different types)
+            left = occupied(load(x, at + i, whole(x)))
+        else:
+            left = occupied(load(x, at + i, part(x, size - i)))
+        while left != 0:
+            listed[first + count] = i + trailing_zeros(left)
+            left &= left - 1
+            count += 1
+    return count
+
+
+@inline
+def _put(total, bias, y, each, out, outputs, biased, group):
+    store(y, each * outputs + out, total + load(bias, out, group) if biased else total, group)
+
+
+@inline
+def _finish(sums, at, bias, y, each, first, outputs, biased, panel):
+    """Write one row's outputs of a panel."""
+    step = BYTES // y.itemsize
+    for out in range(first, min(first + len(panel) * step, outputs), step):
+        if outputs - out >= step:
+            _put(load(sums, at + out - first, whole(y)), bias, y, each, out, outputs, biased, whole(y))
+        else:
+            _put(load(sums, at + out - first, whole(y)), bias, y, each, out, outputs, biased, part(y, outputs - out))
+
+
+@inline
+def _all_inputs(x, packed, bias, y, sums, each, weights, first, inputs, outputs, biased, panel, together):
+    """The outputs of a panel for `together` rows, of which every input is taken."""
+    step = BYTES // x.itemsize
+    width = len(panel) * step
+    for vector in range(0, width, step):
+        added = load_rows(sums, 0, 0, together, whole(x))
+        for i in range(inputs):
+            numbers = load_numbers(x, each * inputs + i, inputs, together)
+            added = axpy(load(packed, weights + i * width + vector, whole(x)), numbers, added)
+        store_rows(sums, step + vector, width, added, whole(x))
+    for place in range(len(together)):
+        _finish(sums, step + place * width, bias, y, each + place, first, outputs, biased, panel)
+
+
+@inline
+def _listed_inputs(x, packed, bias, y, sums, each, weights, first, inputs, outputs, biased, listed, begin, end, panel):
+    """The outputs of a panel for one row, of which the listed inputs are taken."""
+    step = BYTES // x.itemsize
+    width = len(panel) * step
+    added = load_rows(sums, 0, 0, panel, whole(x))
+    for entry in range(begin, end):
+        i = listed[entry]
+        added = axpy(
+            full(x[each * inputs + i], whole(x)), load_rows(packed, weights + i * width, step, panel, whole(x)), added
+        )
+    store_rows(sums, step, step, added, whole(x))
+    _finish(sums, step, bias, y, each, first, outputs, biased, panel)
+
+
+@kernel
+def _forward(
+    x_at, packed_at, bias_at, y_at, taken_at, like, low, high, rows, inputs, outputs, biased, dense, panel, together
+):  # fmt: skip
+    x, y = row(x_at, rows * inputs, like), row(y_at, rows * outputs, like)
+    bias, step = row(bias_at, outputs if biased else 0, like), BYTES // x.itemsize
+    width = len(panel) * step
+    packed = row(packed_at, -(-outputs // width) * width * inputs, like)
+    listed, counts = np.empty(BLOCK * inputs + 1, np.int32), np.empty(BLOCK, np.int64)
+    sums = scratch(step + len(together) * width, x)  # zeros, then what is summed
+    taken = 0
+    for start in range(low, high, BLOCK):
+        stop = min(start + BLOCK, high)
+        present = _count(x, start * inputs, (stop - start) * inputs)
+        taken += present
+        middle = start
+        if present > dense * (stop - start) * inputs:
+            middle += (stop - start) // len(together) * len(together)
+        for each in range(middle, stop):
+            counts[each - start] = _list(x, each * inputs, inputs, listed, (each - start) * inputs)
+        for first in range(0, outputs, width):
+            for each in range(start, middle, len(together)):
+                _all_inputs(
+                    x, packed, bias, y, sums, each, first * inputs, first, inputs, outputs, biased, panel, together
+                )
+            for each in range(middle, stop):
+                begin = (each - start) * inputs
+                _listed_inputs(
+                    x, packed, bias, y, sums, each, first * inputs, first, inputs, outputs, biased, listed, begin,
+                    begin + counts[each - start], panel,
+                )  # fmt: skip
+    release(sums)
+    row(taken_at, 1, np.int64(0))[0] = taken
+
+
+@kernel
+def _few(x_at, weight_at, bias_at, y_at, taken_at, like, rows, inputs, outputs, biased):
+    """As `_forward`, without panels: to make them would take longer than to look each weight up."""
+    x, weight = row(x_at, rows * inputs, like), row(weight_at, outputs * inputs, like)
+    y, bias = row(y_at, rows * outputs, like), row(bias_at, outputs if biased else 0, like)
+    step = BYTES // x.itemsize
+    listed, column, taken = np.empty(inputs + 1, np.int32), scratch(step, x), 0
+    for each in range(rows):
+        count = _list(x, each * inputs, inputs, listed, 0)
+        taken += count
+        for out in range(0, outputs, step):
+            total = full(0.0, whole(x))
+            lanes = min(outputs - out, step)
+            for entry in range(count):
+                i = listed[entry]
+                for lane in range(lanes):
+                    column[lane] = weight[(out + lane) * inputs + i]
+                total = fma(load(column, 0, whole(x)), full(x[each * inputs + i], whole(x)), total)
+            _put(total, bias, y, each, out, outputs, biased, part(y, lanes))
+    release(column)
+    row(taken_at, 1, np.int64(0))[0] = taken
+
+
+def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The outputs ``[R, O]``, and how many inputs are not zero."""
+    rows, (outputs, inputs) = len(x), weight.shape
+    y, like = x.new_empty(rows, outputs), number_like(x)
+    size, biased = (rows, inputs, outputs), bias is not None
+    bias_at = 0 if bias is None else bias.data_ptr()
+    if rows <= FEW:
+        taken = torch.empty((), dtype=torch.int64)
+        _few(x.data_ptr(), weight.data_ptr(), bias_at, y.data_ptr(), taken.data_ptr(), like, *size, biased)
+        return y, taken
+    panel = _panel(outputs, x)
+    width = panel * BYTES // x.itemsize
+    packed = weight.new_zeros(-(-outputs // width) * width * inputs)
+    _pack(weight.data_ptr(), packed.data_ptr(), like, inputs, outputs, width)
+    count = parts(rows, -(-inputs * outputs // 16), BLOCK)
+    dense = _share(DENSE, outputs, x)
+    each_taken = torch.empty(count, dtype=torch.int64)
+    addresses = x.data_ptr(), packed.data_ptr(), bias_at, y.data_ptr()
+
+    def run(part: int, low: int, high: int) -> None:
+        taken_at = each_taken[part].data_ptr()
+        _forward(*addresses, taken_at, like, low, high, *size, biased, dense, static(panel), static(TOGETHER))
+
+    spread(run, rows, BLOCK, count)
+    return y, each_taken.sum()
+
+
+def _share(of_many: float, outputs: int, like: Tensor) -> float:
+    """Of inputs other than zero, from which on all are taken."""
+    return of_many * max(1.0 - BYTES / like.itemsize / max(outputs, 1), 0.0)
+
+
+def _panel(outputs: int, like: Tensor) -> int:
+    """Vectors of a panel: one where it holds all outputs."""
+    return PANEL if outputs > BYTES // like.itemsize else 1
+
+
+@inline
+def _list_rows(x, start, stop, inputs, listed, counts):
+    """For each input the rows of a block where it is not zero."""
+    for i in range(inputs):
+        counts[i] = 0
+    step = BYTES // x.itemsize
+    for each in range(start, stop):
+        for i in range(0, inputs, step):
+            if inputs - i >= step:
+                left = occupied(load(x, each * inputs + i, whole(x)))
+            else:
+                left = occupied(load(x, each * inputs + i, part(x, inputs - i)))
+            while left != 0:
+                at = i + trailing_zeros(left)
+                listed[at * BLOCK + counts[at]] = each - start
+                counts[at] += 1
+                left &= left - 1
+
+
+@kernel
+def _of_weight(grad_at, x_at, totals_at, like, low, high, rows, inputs, outputs, panel):
+    """Add to a table ``[I, O]`` what the rows from `low` to `high` give to the gradient of the weights."""
+    grad, x = row(grad_at, rows * outputs, like), row(x_at, rows * inputs, like)
+    step = BYTES // x.itemsize
+    width = len(panel) * step
+    padded = -(-outputs // width) * width
+    totals = row(totals_at, inputs * padded, like)
+    listed, counts = np.empty(BLOCK * inputs + 1, np.int32), np.empty(inputs, np.int64)
+    block = scratch(BLOCK * width, x)
+    for start in range(low, high, BLOCK):
+        stop = min(start + BLOCK, high)
+        _list_rows(x, start, stop, inputs, listed, counts)
+        for first in range(0, outputs, width):
+            for each in range(start, stop):
+                for out in range(first, min(first + width, outputs), step):
+                    at = (each - start) * width + out - first
+                    if outputs - out >= step:
+                        store(block, at, load(grad, each * outputs + out, whole(x)), whole(x))
+                    else:
+                        store(block, at, load(grad, each * outputs + out, part(x, outputs - out)), whole(x))
+            for i in range(inputs):
+                at = i * padded + first
+                added = load_rows(totals, at, step, panel, whole(x))
+                for entry in range(i * BLOCK, i * BLOCK + counts[i]):
+                    place = listed[entry]
+                    number = full(x[(start + place) * inputs + i], whole(x))
+                    added = axpy(number, load_rows(block, place * width, step, panel, whole(x)), added)
+                store_rows(totals, at, step, added, whole(x))
+    release(block)
+
+
+def backward(grad: Tensor, x: Tensor, taken: Tensor) -> Tensor:
+    """The gradient of the weight ``[O, I]``."""
+    (rows, inputs), outputs = x.shape, grad.shape[1]
+    panel = _panel(outputs, x)
+    width = panel * BYTES // x.itemsize
+    padded = -(-outputs // width) * width
+    count = min(parts(rows, -(-inputs * outputs // 16), BLOCK), torch.get_num_threads())
+    if (
+        int(taken) > _share(DENSE_BACK, outputs, x) * x.numel() or count * padded > rows
+    ):  # tables larger than the inputs
+        return grad.t() @ x
+    totals = x.new_zeros(count, inputs, padded)
+
+    def run(part: int, low: int, high: int) -> None:
+        _of_weight(
+            grad.data_ptr(), x.data_ptr(), totals[part].data_ptr(), number_like(x), low, high, rows, inputs, outputs,
+            static(panel),
+        )  # fmt: skip
+
+    spread(run, rows, BLOCK, count)
+    return totals.sum(0)[:, :outputs].t().contiguous()
