@@ -32,6 +32,7 @@ NAMES = [
     "LIF",
     "LastReadout",
     "LeakyReadout",
+    "Linear",
     "MPEPSN",
     "InterChannelDSN",
     "LowRankDSN",

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from law_cases import (
     CASES,
+    MODELS,
     NEURONS,
     STREAMABLE,
     WITH_GRADIENT,
@@ -22,6 +23,9 @@ from law_cases import (
 from spikescan.errors import InputError
 from spikescan.streaming import stream
 
+IN_ORDER = ("mlp", "residual_mlp", "causal_transformer", "sd_tcm")
+"""Models without convolutions or other sums that BLAS orders by their shape."""
+
 
 def by_name(cases):
     return pytest.mark.parametrize("case", cases, ids=lambda case: case.name)
@@ -37,6 +41,21 @@ def test_any_split_equals_one_pass(case, data):
         y_pieces, state_pieces = run_in_pieces(module, x, data.draw(cuts_for(x)))
     assert_same(y_pieces, y, exact=case.exact, what="output")
     assert_same_state(state_pieces, state, exact=case.exact)
+
+
+@by_name([model for model in MODELS if model.name.split("-")[0] in IN_ORDER])
+@given(data=st.data())
+def test_networks_of_linear_layers_have_the_same_bits_in_float32(case, data):
+    """However time and batch are cut: their sums run in order (`spikescan.Linear`)."""
+    x = data.draw(inputs(case)).tensor(torch.float32)
+    module = case.module(x)
+    with torch.no_grad():
+        y, state = module(x)
+        y_pieces, state_pieces = run_in_pieces(module, x, data.draw(cuts_for(x)))
+        alone = [module(x[:, sample : sample + 1])[0] for sample in range(x.shape[1])]
+    assert_same(y_pieces, y, exact=True, what="output")
+    assert_same_state(state_pieces, state, exact=True)
+    assert_same(torch.cat([y[:, :0], *alone], 1), y, exact=True, what="output of each sample alone")
 
 
 @by_name(WITH_GRADIENT)

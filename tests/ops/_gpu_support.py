@@ -271,6 +271,31 @@ def sigmoid(shape: tuple[int, ...], dtype: torch.dtype, *, device: str = "cpu", 
     return Case(lambda x: (ops.sigmoid(x),), inputs, ("y",))
 
 
+def linear(
+    rows: int,
+    inputs: int,
+    outputs: int,
+    dtype: torch.dtype,
+    *,
+    density: float = 1.0,
+    bias: bool = True,
+    device: str = "cpu",
+) -> Case:
+    """Whole numbers, of which a share is not zero."""
+    random = Random(device, dtype)
+    wide = random.state_dtype
+    spikes = (2.0 * random(rows, inputs)).round()
+    tensors = {
+        "x": torch.where(random(rows, inputs).abs() <= 0.68 * density, spikes, 0.0)
+        if density < 1.0
+        else random(rows, inputs),
+        "weight": random(outputs, inputs, dtype=wide) / max(inputs, 1) ** 0.5,
+    }
+    if bias:
+        tensors["bias"] = random(outputs, dtype=wide)
+    return Case(lambda **given: (ops.linear(**given),), tensors, ("y",))
+
+
 def evaluate(
     case: Case, backend: str, inputs: dict[str, Tensor], dtypes: list[torch.dtype] | None = None
 ) -> dict[str, Tensor]:

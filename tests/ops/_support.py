@@ -93,6 +93,7 @@ LARGE = {
     "sweep": lambda dtype: _gpu_support.sweep((64, 3, 331), dtype, Kind.ATAN),
     "causal_conv": lambda dtype: _gpu_support.causal_conv((64, 3, 331), dtype, Kind.ATAN),
     "time_mixing": lambda dtype: _gpu_support.time_mixing(64, (64, 993), dtype, Kind.ATAN),
+    "linear": lambda dtype: _gpu_support.linear(993, 64, 75, dtype, density=0.2),
     "fire": lambda dtype: _gpu_support.fire((64, 993), dtype, Kind.ATAN),
     "sigmoid": lambda dtype: _gpu_support.sigmoid((64, 993), dtype),
 }
@@ -103,6 +104,7 @@ SMALL = {
     "sweep": lambda dtype: _gpu_support.sweep((5, 2, 3), dtype, Kind.ATAN, lengths=True),
     "causal_conv": lambda dtype: _gpu_support.causal_conv((5, 2, 3), dtype, Kind.ATAN, lengths=True),
     "time_mixing": lambda dtype: _gpu_support.time_mixing(4, (5, 6), dtype, Kind.ATAN),
+    "linear": lambda dtype: _gpu_support.linear(5, 6, 3, dtype),
     "fire": lambda dtype: _gpu_support.fire((5, 6), dtype, Kind.ATAN),
     "sigmoid": lambda dtype: _gpu_support.sigmoid((5, 6), dtype),
 }

@@ -2,7 +2,7 @@
 
 What Python and torch take to call a part is ten times what a layer of a hundred neurons takes. A stream calls the same parts
 with the same weights at every step, so what they do is recorded once (`spikescan.ops.stepping`), on memory that stays where
-it is. The neurons keep the bits of `step`; sums of a linear layer or a norm may be rounded otherwise than by torch.
+it is. Neurons and `Linear` keep the bits of `step`; a layer norm or torch's linear layer may be rounded otherwise than by torch.
 """
 
 import operator

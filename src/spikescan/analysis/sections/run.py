@@ -26,7 +26,7 @@ def agreement(findings: Findings) -> str | None:
         measured.holds,
         f"{step.predictions} predictions and {step.spikes} spikes differ when the model runs {step.name}.",
         f"{measured.samples:,} samples of {measured.steps:,} steps, {measured.dtype} on {measured.device}, against "
-        "the parallel run. In float32 up to 1 spike of 100,000 may differ, since matrix products round by their shape.",
+        "the parallel run. In float32 up to 1 spike of 100,000 may differ, since products of torch round by their shape.",
     )
     rows = [
         [f"predictions, of {step.predictions.total:,}", *(f"{way.predictions.differing:,}" for way in ways)],

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from spikescan.errors import InputError
-from spikescan.ops._checks import check_floating, check_shape
+from spikescan.ops._checks import check_floating, check_shape, compute_dtype
 from spikescan.ops._dispatch import choose, load, requested
 from spikescan.ops._register import register
 from spikescan.ops.linear import reference
@@ -23,36 +23,32 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     inputs are other numbers a product of BLAS is a little quicker.
 
     Args:
-        x: ``[*, I]``, float32 or float64.
-        weight: ``[O, I]``, of the type of x, as the bias; finite, since zero inputs may or may not be multiplied with it.
-        bias: ``[O]``, or None.
+        x: ``[*, I]``, float32, float64, bfloat16 or float16.
+        weight: ``[O, I]``; finite, since zeros of the input may or may not be multiplied by it.
+        bias: ``[O]``, added last; None adds nothing.
 
     Returns:
-        ``[*, O]`` of the type of x.
+        ``[*, O]`` in the dtype of x.
 
     Raises:
         InputError: a shape, dtype or device does not fit.
     """
     op = "linear"
-    for name, tensor in (("x", x), ("weight", weight), ("bias", bias)):
-        if tensor is None:
-            continue
-        check_floating(op, name, tensor)
-        if tensor.dtype is not x.dtype or x.dtype not in (torch.float32, torch.float64):
-            raise InputError(
-                f"{op}: {name} is {tensor.dtype}, x is {x.dtype}, expected torch.float32 or torch.float64 for all."
-            )
+    check_floating(op, "x", x)
+    check_floating(op, "weight", weight)
     if weight.ndim != 2 or x.ndim < 1 or x.shape[-1] != weight.shape[1]:
         raise InputError(f"{op}: weight is {list(weight.shape)} and x is {list(x.shape)}, expected [O, I] and [*, I].")
     check_shape(op, "weight", weight, tuple(weight.shape), x, "O, I")
+    dtype = compute_dtype(x)
     if bias is not None:
+        check_floating(op, "bias", bias)
         check_shape(op, "bias", bias, (weight.shape[0],), x, "O")
+        bias = bias.to(dtype).contiguous()
+    rows = x.reshape(x.shape[:-1].numel(), x.shape[-1]).to(dtype).contiguous()
+    weight = weight.to(dtype).contiguous()
     chosen = choose(requested(), x.device).backend
-    if chosen == "reference":
-        return reference.forward(x, weight, bias)
-    rows = x.reshape(x.shape[:-1].numel(), x.shape[-1]).contiguous()
-    y: Tensor = _kernel(rows, weight.contiguous(), None if bias is None else bias.contiguous(), chosen)[0]
-    return y.view(*x.shape[:-1], len(weight))
+    y = reference.forward(rows, weight, bias) if chosen == "reference" else _kernel(rows, weight, bias, chosen)[0]
+    return y.to(x.dtype).view(*x.shape[:-1], len(weight))
 
 
 def _fake(x: Tensor, weight: Tensor, bias: Tensor | None, backend: str) -> tuple[Tensor, Tensor]:

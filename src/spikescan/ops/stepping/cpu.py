@@ -54,9 +54,8 @@ def _linear(x_at, weight_at, bias_at, y_at, like, rows, inputs, outputs, biased)
 def linear_call(x: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor) -> Call:
     """``y = x weight + bias``: x ``[B, I]``, weight ``[I, O]``, bias ``[O]``, y ``[B, O]``.
 
-    Sums in the order of the inputs, each product rounded with its sum, and the bias last: what matrix products do up to
-    some 200 inputs, so that a stream mostly has their bits too. Where nothing spikes nothing is added, an infinite weight
-    neither, with which torch multiplies 0.
+    Sums in the order of the inputs, each product rounded with its sum, and the bias last: the bits of `ops.linear`. Where nothing
+    spikes nothing is added, an infinite weight neither, with which torch multiplies 0.
     """
     inputs, outputs = weight.shape
     addresses = (x.data_ptr(), weight.data_ptr(), 0 if bias is None else bias.data_ptr(), y.data_ptr())
