@@ -31,6 +31,7 @@ NAMES = [
     "KLIF",
     "LIF",
     "LastReadout",
+    "LayerNorm",
     "LeakyReadout",
     "Linear",
     "MPEPSN",

@@ -23,6 +23,7 @@ from spikescan.firing import (
 from spikescan.layers import (
     HYPR,
     LastReadout,
+    LayerNorm,
     LeakyReadout,
     Linear,
     MaxReadout,
@@ -115,6 +116,7 @@ __all__ = [
     "Integer",
     "InterChannelDSN",
     "LastReadout",
+    "LayerNorm",
     "LeakyReadout",
     "Linear",
     "LowRankDSN",

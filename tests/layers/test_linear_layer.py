@@ -1,4 +1,4 @@
-"""`Linear` is torch's layer with sums in order: the same weights, the same values, the bits of one row."""
+"""`Linear` and `LayerNorm` are torch's with sums in a fixed order: the same parameters, values and gradients."""
 
 import pytest
 import torch
@@ -65,3 +65,18 @@ def test_what_does_not_fit_is_refused() -> None:
         spikescan.InputError, match=r"weight is \[9, 40\] and x is \[3, 7\], expected \[O, I\] and \[\*, I\]"
     ):
         spikescan.Linear(40, 9)(torch.randn(3, 7))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_layer_norm_equals_torch(dtype: torch.dtype) -> None:
+    ours, theirs = spikescan.LayerNorm(9).to(dtype), nn.LayerNorm(9).to(dtype)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(3, 70, 9).to(dtype).requires_grad_()
+    torch.testing.assert_close(ours(x), theirs(x))
+    of_ours, of_theirs = (torch.autograd.grad(layer(x).square().sum(), x)[0] for layer in (ours, theirs))
+    torch.testing.assert_close(of_ours, of_theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_a_layer_norm_without_channels_is_refused() -> None:
+    with pytest.raises(spikescan.InputError, match="channels is 0, expected at least 1"):
+        spikescan.LayerNorm(0)

@@ -296,6 +296,17 @@ def linear(
     return Case(lambda **given: (ops.linear(**given),), tensors, ("y",))
 
 
+def layer_norm(rows: int, channels: int, dtype: torch.dtype, *, device: str = "cpu") -> Case:
+    random = Random(device, dtype)
+    wide = random.state_dtype
+    inputs = {
+        "x": 3.0 * random(rows, channels) + 1.0,
+        "gain": random(channels, dtype=wide),
+        "offset": random(channels, dtype=wide),
+    }
+    return Case(lambda x, gain, offset: (ops.layer_norm(x, gain, offset),), inputs, ("y",))
+
+
 def evaluate(
     case: Case, backend: str, inputs: dict[str, Tensor], dtypes: list[torch.dtype] | None = None
 ) -> dict[str, Tensor]:

@@ -94,6 +94,7 @@ LARGE = {
     "causal_conv": lambda dtype: _gpu_support.causal_conv((64, 3, 331), dtype, Kind.ATAN),
     "time_mixing": lambda dtype: _gpu_support.time_mixing(64, (64, 993), dtype, Kind.ATAN),
     "linear": lambda dtype: _gpu_support.linear(993, 64, 75, dtype, density=0.2),
+    "layer_norm": lambda dtype: _gpu_support.layer_norm(993, 75, dtype),
     "fire": lambda dtype: _gpu_support.fire((64, 993), dtype, Kind.ATAN),
     "sigmoid": lambda dtype: _gpu_support.sigmoid((64, 993), dtype),
 }
@@ -105,6 +106,7 @@ SMALL = {
     "causal_conv": lambda dtype: _gpu_support.causal_conv((5, 2, 3), dtype, Kind.ATAN, lengths=True),
     "time_mixing": lambda dtype: _gpu_support.time_mixing(4, (5, 6), dtype, Kind.ATAN),
     "linear": lambda dtype: _gpu_support.linear(5, 6, 3, dtype),
+    "layer_norm": lambda dtype: _gpu_support.layer_norm(5, 6, dtype),
     "fire": lambda dtype: _gpu_support.fire((5, 6), dtype, Kind.ATAN),
     "sigmoid": lambda dtype: _gpu_support.sigmoid((5, 6), dtype),
 }

@@ -50,6 +50,11 @@ def test_linear(dtype: torch.dtype) -> None:
     support.check(support.linear(33, 17, 5, dtype, density=0.3, device=DEVICE))
 
 
+@pytest.mark.parametrize("dtype", [F32, F64, BF16, F16])
+def test_layer_norm(dtype: torch.dtype) -> None:
+    support.check(support.layer_norm(33, 17, dtype, device=DEVICE))
+
+
 @pytest.mark.parametrize("kind", Kind)
 def test_fire_far_from_the_threshold(kind: Kind) -> None:
     support.check(support.fire((63,), F32, kind, device=DEVICE, size=1e4))

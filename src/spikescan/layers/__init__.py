@@ -4,6 +4,7 @@ from spikescan.layers.attention import DecayingSum, SpikeAttention, TokenSum
 from spikescan.layers.dropout import Dropout
 from spikescan.layers.from_last import FromLast
 from spikescan.layers.hypr import HYPR, HYPRState
+from spikescan.layers.layer_norm import LayerNorm
 from spikescan.layers.linear import Linear
 from spikescan.layers.per_step import PerStep
 from spikescan.layers.places import EachPlace, Standardised, StandardisedState
@@ -23,6 +24,7 @@ __all__ = [
     "FromLast",
     "HYPRState",
     "LastReadout",
+    "LayerNorm",
     "LeakyReadout",
     "Linear",
     "MaxReadout",

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from spikescan.layers.dropout import Dropout
+from spikescan.layers.layer_norm import LayerNorm
 from spikescan.layers.linear import Linear
 
 __all__ = ["AVERAGES", "KEEPING", "MAXIMA", "NORMS", "WEIGHTED", "fan_out"]
@@ -61,6 +62,7 @@ NORMS = (
     nn.BatchNorm2d,
     nn.BatchNorm3d,
     nn.SyncBatchNorm,
+    LayerNorm,
     nn.LayerNorm,
     nn.RMSNorm,
     nn.GroupNorm,

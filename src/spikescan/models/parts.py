@@ -5,7 +5,7 @@ from collections.abc import Callable
 from torch import nn
 
 from spikescan.errors import InputError
-from spikescan.layers import LastReadout, LeakyReadout, MaxReadout, RateReadout, Sequential
+from spikescan.layers import LastReadout, LayerNorm, LeakyReadout, MaxReadout, RateReadout, Sequential
 from spikescan.names import choose_named
 from spikescan.neurons.base import Temporal
 
@@ -16,7 +16,7 @@ MakeNeuron = Callable[[int], Temporal]
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "batch": nn.BatchNorm1d,
-    "layer": nn.LayerNorm,
+    "layer": LayerNorm,
     "none": nn.Identity,
     "rms": nn.RMSNorm,
 }

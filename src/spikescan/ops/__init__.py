@@ -8,6 +8,7 @@ from spikescan.ops._window import shift_window
 from spikescan.ops.causal_conv import causal_conv, causal_conv_step
 from spikescan.ops.dynamic_decay import dynamic_decay, dynamic_decay_step
 from spikescan.ops.fire import fire
+from spikescan.ops.layer_norm import layer_norm
 from spikescan.ops.leaky_integration import Reset, leaky_integration
 from spikescan.ops.linear import linear
 from spikescan.ops.linear_recurrence import linear_recurrence
@@ -30,6 +31,7 @@ __all__ = [
     "dynamic_decay",
     "dynamic_decay_step",
     "fire",
+    "layer_norm",
     "leaky_integration",
     "linear",
     "linear_recurrence",

@@ -19,7 +19,17 @@ from spikescan.errors import BackendError
 
 __all__ = ["BACKENDS", "OPS", "Choice", "backend", "backend_report", "choose", "load", "requested"]
 
-OPS = ("linear_recurrence", "dynamic_decay", "sweep", "causal_conv", "time_mixing", "linear", "fire", "sigmoid")
+OPS = (
+    "linear_recurrence",
+    "dynamic_decay",
+    "sweep",
+    "causal_conv",
+    "time_mixing",
+    "linear",
+    "layer_norm",
+    "fire",
+    "sigmoid",
+)
 BACKENDS = {
     "reference": "plain torch, any device",
     "cpu": "Numba kernels",

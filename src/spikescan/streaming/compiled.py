@@ -2,7 +2,7 @@
 
 What Python and torch take to call a part is ten times what a layer of a hundred neurons takes. A stream calls the same parts
 with the same weights at every step, so what they do is recorded once (`spikescan.ops.stepping`), on memory that stays where
-it is. Neurons and `Linear` keep the bits of `step`; a layer norm or torch's linear layer may be rounded otherwise than by torch.
+it is. Neurons, `Linear` and `LayerNorm` keep the bits of `step`; torch's linear layers and norms may be rounded otherwise.
 """
 
 import operator
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from spikescan.layers import (
     Dropout,
     LastReadout,
+    LayerNorm,
     LeakyReadout,
     Linear,
     MaxReadout,
@@ -352,6 +353,7 @@ _MODULES: dict[type, Callable[..., Tensor]] = {
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,
     nn.BatchNorm3d: _batch_norm,
+    LayerNorm: _layer_norm,
     nn.LayerNorm: _layer_norm,
     nn.RMSNorm: _rms_norm,
     nn.Identity: _same,

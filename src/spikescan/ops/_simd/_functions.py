@@ -87,6 +87,16 @@ def pushed(vectors, newest):
     return (*vectors, newest)[1:]
 
 
+@traced
+def summed(vector):
+    """The sum of the lanes, in every lane: halves of it are added until one is left."""
+    half = vector.value.type.count // 2
+    while half:
+        vector = vector + vector.lanes(lambda i, half=half: i ^ half)
+        half //= 2
+    return vector
+
+
 def clamped(a: Vector, low: Any, high: Any) -> Vector:
     """Within `low` and `high`; NaN stays NaN."""
     a = choose(a < low, a.full(low), a)

@@ -264,6 +264,16 @@ def occupied(context: Any, vector: Any) -> Any:
 
 
 @intrinsic
+def kept(context: Any, vector: Any, group: Any) -> Any:
+    """The vector with zeros in the lanes that do not exist."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.select(args[1], args[0], constant(args[0].type, 0.0)) if group.partial else args[0]
+
+    return vector(vector, group), generate
+
+
+@intrinsic
 def bits_set(context: Any, number: Any) -> Any:
     """How many bits of the number are set."""
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from spikescan.ops._arrays import number_like
 from spikescan.ops._compile import inline, kernel
 from spikescan.ops._simd import BYTES, fma, full, load, part, row, store, whole
+from spikescan.ops.layer_norm.cpu import normalised
 from spikescan.ops.stepping.link import Call
 
 __all__ = [
@@ -54,8 +55,8 @@ def _linear(x_at, weight_at, bias_at, y_at, like, rows, inputs, outputs, biased)
 def linear_call(x: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor) -> Call:
     """``y = x weight + bias``: x ``[B, I]``, weight ``[I, O]``, bias ``[O]``, y ``[B, O]``.
 
-    Sums in the order of the inputs, each product rounded with its sum, and the bias last: the bits of `ops.linear`. Where nothing
-    spikes nothing is added, an infinite weight neither, with which torch multiplies 0.
+    Sums in the order of the inputs, each product rounded with its sum, and the bias last: the bits of `ops.linear`. Where
+    nothing spikes nothing is added, an infinite weight neither, with which torch multiplies 0.
     """
     inputs, outputs = weight.shape
     addresses = (x.data_ptr(), weight.data_ptr(), 0 if bias is None else bias.data_ptr(), y.data_ptr())
@@ -90,22 +91,11 @@ def _layer_norm(x_at, gain_at, offset_at, y_at, like, rows, size, epsilon, centr
     x, y = row(x_at, rows * size, like), row(y_at, rows * size, like)
     gain, offset = row(gain_at, size, like), row(offset_at, size, like)
     for each in range(rows):
-        here = x[each * size : (each + 1) * size]
-        total = 0.0
-        if centred:
-            for i in range(size):
-                total += here[i]
-        mean = total / size
-        squares = 0.0
-        for i in range(size):
-            squares += (here[i] - mean) ** 2
-        scale = 1.0 / np.sqrt(squares / size + epsilon)
-        for i in range(size):
-            y[each * size + i] = (here[i] - mean) * scale * gain[i] + offset[i]
+        normalised(x, gain, offset, y, each, size, epsilon, centred)
 
 
 def layer_norm_call(x: Tensor, gain: Tensor, offset: Tensor, y: Tensor, epsilon: float, centred: bool) -> Call:
-    """Each row of x ``[B, C]`` to mean 0 and variance 1, then gain x + offset, each ``[C]``; RMS norm where not `centred`."""
+    """Each row of x ``[B, C]`` as `ops.layer_norm`, gain and offset ``[C]``; RMS norm where not `centred`."""
     addresses = (x.data_ptr(), gain.data_ptr(), offset.data_ptr(), y.data_ptr())
     return _layer_norm, (*addresses, number_like(x), *x.shape, epsilon, centred)
 
