@@ -7,6 +7,7 @@ pictures it draws. Nothing between the marks is written by hand.
 """
 
 import csv
+import functools
 import inspect
 import itertools
 import json
@@ -25,10 +26,12 @@ from spikescan.neurons import Neuron, create_neuron, list_neurons
 
 ROOT = Path(__file__).resolve().parents[1]
 OPS = ROOT / "docs/performance/ops.csv"
+OPS_AVX2 = ROOT / "docs/performance/ops-avx2.csv"
 NEURONS = ROOT / "docs/performance/neurons.csv"
 RESETS = ROOT / "docs/performance/resets.csv"
 CIFAR_ENERGY = ROOT / "docs/results/sequential_cifar_energy.csv"
 RESONANCE = ROOT / "docs/performance/resonance.csv"
+LINEAR = ROOT / "docs/performance/linear.csv"
 DEMO = ROOT / "docs/results/smnist_demo"
 LONG = ROOT / "docs/results/long"
 COMPARED = ROOT / "docs/results/compare"
@@ -39,15 +42,10 @@ OWN = ("add", "dsn", "dsn recompute", "lif")
 OTHERS = ("loop", "associative_scan", "psn matmul", "sliding psn conv1d")
 
 
-def ops_rows() -> list[dict[str, str]]:
-    """The rows of the ops benchmark."""
-    return read_csv(OPS)
-
-
-def timed() -> dict[str, dict[str, dict[str, str]]]:
-    """Rows by shape and contender, of the shapes that were timed beside add."""
+def timed(path: Path) -> dict[str, dict[str, dict[str, str]]]:
+    """Rows of the ops benchmark by shape and contender, of the shapes that were timed beside add."""
     table: dict[str, dict[str, dict[str, str]]] = {}
-    for row in ops_rows():
+    for row in read_csv(path):
         if row["times_add"]:
             table.setdefault(row["shape"], {})[row["contender"]] = row
     return table
@@ -60,7 +58,7 @@ def markdown(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def layers() -> str:
+def layers(path: Path = OPS) -> str:
     """Our own kernels beside the floor."""
 
     def cells(row: dict[str, str]) -> str:
@@ -76,18 +74,18 @@ def layers() -> str:
         "share of the floor: DSN, LIF",
     ]
     rows = []
-    for shape, by in timed().items():
+    for shape, by in timed(path).items():
         shares = ", ".join(f"{FLOOR / float(by[name]['times_add']):.0%}" for name in ("dsn", "lif"))
         add = f"{float(by['add']['median_ms']):.2f} ms"
         rows.append([shape, add, *(cells(by[name]) for name in OWN[1:]), by["dsn"]["ns_per_neuron_step"], shares])
-    return markdown(head, rows) + f"\n\nMedians; {machine()}."
+    return markdown(head, rows) + f"\n\nMedians; {read_csv(path)[0]['machine']}."
 
 
-def rivals() -> str:
+def rivals(path: Path = OPS) -> str:
     """The other ways to do it, in multiples of our DSN."""
     rows = [
         [shape, *(f"{float(by[name]['times_dsn']):.1f}" if name in by else "-" for name in OTHERS)]
-        for shape, by in timed().items()
+        for shape, by in timed(path).items()
     ]
     return markdown(["[T, B, C, ...]", *OTHERS], rows) + "\n\n\\- : the T x T matrix alone would pass a gigabyte."
 
@@ -148,6 +146,20 @@ def hard_resets() -> str:
     return f"{table}\n\n[T, B, C] = {rows[0]['shape'].removeprefix('hard, ')}; medians; {rows[0]['machine']}."
 
 
+def linear() -> str:
+    """How many times as long torch's linear layer takes, by the share of inputs that are not zero."""
+    rows = [row for row in read_csv(LINEAR) if row["contender"] == "torch"]
+    shares = list(dict.fromkeys(row["share"] for row in rows))
+    layers = list(dict.fromkeys((row["inputs"], row["outputs"], row["pass"]) for row in rows))
+    found = {(row["inputs"], row["outputs"], row["pass"], row["share"]): row["times_linear"] for row in rows}
+    table = markdown(
+        ["layer", *(f"{float(share):.0%} not zero" for share in shares)],
+        ([f"{inputs} to {outputs}, {what}", *(found[inputs, outputs, what, share] for share in shares)]
+         for inputs, outputs, what in layers),
+    )  # fmt: skip
+    return f"{table}\n\nTorch's time, in times of ours, by medians; {rows[0]['machine']}."
+
+
 def resonance() -> str:
     """PRF by scan and by FFT, in multiples of its fused sweep."""
     rows = read_csv(RESONANCE)
@@ -160,9 +172,9 @@ def resonance() -> str:
     return f"{table}\n\nTimes the fused sweep's time, by medians; {rows[0]['machine']}."
 
 
-def latency() -> str:
+def latency(path: Path = OPS) -> str:
     """One step of a small network."""
-    rows = [row for row in ops_rows() if row["contender"] in ("step", "stream")]
+    rows = [row for row in read_csv(path) if row["contender"] in ("step", "stream")]
     return markdown(
         ["network, one sample, one thread", "by", "median", "least"],
         (
@@ -182,27 +194,24 @@ def _microseconds(milliseconds: str) -> str:
 
 def memory() -> str:
     """Peak memory of a training step."""
-    rows = [row for row in ops_rows() if "peak tensors" in row["contender"]]
+    rows = [row for row in read_csv(OPS) if "peak tensors" in row["contender"]]
     pairs = ([row["shape"], *row["contender"].split(": peak tensors ")] for row in rows)
     return markdown(["shape", "layer", "tensors beyond input, output and their gradients"], pairs)
 
 
-def machine() -> str:
-    """Where the ops benchmark ran."""
-    return ops_rows()[0]["machine"]
-
-
 def speed() -> str:
     """The README's lines about speed."""
-    by_shape = timed()
+    by_shape = timed(OPS)
     large = ("32x512x1024", "1024x128x128", "4096x16x256")
-    ratios = ", ".join(f"{float(by_shape[shape]['dsn']['times_add']):.1f}" for shape in large)
+    ratios, without = (
+        ", ".join(f"{float(timed(path)[shape]['dsn']['times_add']):.1f}" for shape in large) for path in (OPS, OPS_AVX2)
+    )
     loops = [float(by["loop"]["times_dsn"]) for by in by_shape.values()]
     longest = by_shape["16384x4x64"]
     short = by_shape["32x128x256"]
     steps = {
         (row["contender"], row["shape"].split("norm ")[1]): _microseconds(row["median_ms"])
-        for row in ops_rows()
+        for row in read_csv(OPS)
         if row["contender"] in ("step", "stream")
     }
     return "\n".join(
@@ -214,7 +223,9 @@ def speed() -> str:
             f"  {float(longest['psn matmul']['times_dsn']):.0f} times at T = 16,384. One time step of 3 x 128 DSN",
             f"  on a stream takes {steps['stream', 'none']} µs without a norm and {steps['stream', 'layer']} µs with layer",
             f"  norm, part by part (`step`) {steps['step', 'none']} and {steps['step', 'layer']} µs.",
-            f"  ({machine()})",
+            f"  ({read_csv(OPS)[0]['machine']})",
+            f"  Without AVX-512, on an older and slower processor, the three are {without}",
+            f"  ({read_csv(OPS_AVX2)[0]['machine']}).",
         ]
     )
 
@@ -369,10 +380,14 @@ def cifar_energy() -> str:
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/performance.md": {
         "layers": layers,
+        "layers avx2": functools.partial(layers, OPS_AVX2),
+        "rivals avx2": functools.partial(rivals, OPS_AVX2),
+        "latency avx2": functools.partial(latency, OPS_AVX2),
         "neurons": neurons,
         "resets": resets,
         "hard resets": hard_resets,
         "resonance": resonance,
+        "linear": linear,
         "rivals": rivals,
         "latency": latency,
         "memory": memory,
