@@ -73,6 +73,7 @@ class MPEPSN(Neuron):
         if learnt_loss_steps is not None and learnt_loss_steps < 1:
             raise InputError(f"MPEPSN: learnt_loss_steps is {learnt_loss_steps}, expected at least 1, or None.")
         self.tau = float(tau)
+        self.learnt_loss_steps = learnt_loss_steps
         self.generator = generator
         self.firing = Binary(1.0, Triangular(1.0)) if firing is None else firing
         start = self.firing.threshold if isinstance(self.firing, Binary) else 0.0
