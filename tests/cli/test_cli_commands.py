@@ -286,6 +286,12 @@ def test_show_describes_and_draws_a_neuron(tmp_path, capsys):
     assert path.read_text().startswith("<?xml")
 
 
+def test_show_refuses_an_option_of_another_type(capsys):
+    assert main(["show", "alif", "--options.tau", "slow"]) == 2
+    assert "neuron alif" in (message := capsys.readouterr().err)
+    assert '"tau"' in message
+
+
 def test_show_refuses_what_is_no_neuron(capsys):
     assert main(["show", "alff"]) != 0
     assert "Did you mean 'alif'" in capsys.readouterr().err

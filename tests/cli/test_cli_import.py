@@ -74,3 +74,6 @@ def test_files_that_do_not_fit(network, tmp_path, capsys):
     output = str(tmp_path / "neuron.safetensors")
     assert main(["import", "nowhere.pt", "--neuron", "psn", "--output", output]) == 2
     assert "There is no file nowhere.pt" in capsys.readouterr().err
+    nowhere = str(tmp_path / "nowhere" / "neuron.safetensors")
+    assert main(["import", str(network), "--neuron", "psn", "--prefix", "layers.1", "--output", nowhere]) == 2
+    assert f"No such file or directory: {nowhere}" in capsys.readouterr().err

@@ -67,6 +67,8 @@ def test_what_a_user_can_mend_is_one_line(recipe, tmp_path, capsys):
         (["train", str(recipe), "--run", str(run)], "holds a run already"),
         (["train", "--resume", str(run), "--seed", "4"], "seed is now 4"),
         (["eval", str(run), "--split", "train"], "--split test and validation"),
+        (["eval", str(run), "--episodes", "0"], "episodes is 0, expected at least 1"),
+        (["check", str(run), "--episodes", "-1"], "episodes is -1, expected at least 1"),
         (["energy", str(run), "--split", "train"], "its splits are test and validation"),
         (["energy", str(run), "--samples", "0"], "samples is 0, expected at least 1 episode"),
     ):

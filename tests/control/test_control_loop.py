@@ -2,16 +2,19 @@
 
 import json
 import math
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from spikescan.control import action_agreement, control_experiment_from, evaluate, is_control, load_run, train
+from spikescan.analysis import record
+from spikescan.control import action_agreement, control_experiment_from, evaluate, is_control, load_run, play, train
 from spikescan.control.actors import build_actor
 from spikescan.control.environment import Environment
-from spikescan.control.run import build_algorithm
+from spikescan.control.play import play as play_episodes
+from spikescan.control.run import build_agent, build_algorithm
 from spikescan.errors import CheckpointError, InputError
 from spikescan.recipes import find_recipe, list_recipes
 from spikescan.training import EpochEnd
@@ -62,6 +65,32 @@ def test_a_run_folder_is_read_back_and_acts_as_it_did(experiment, tmp_path):
     assert agreement.steps == 12
     assert agreement.holds
     assert agreement.largest_difference < 1e-5
+
+
+def test_firing_rates_are_those_of_the_steps_until_an_episode_ends(experiment, monkeypatch):
+    """Of an actor that is one of the models too, whose neurons run by `step` alone while it acts."""
+    experiment = replace(experiment, actor={"name": "mlp", "width": 8, "depth": 2})
+    with closing(Environment(experiment.environment)) as environment:
+        policy = build_agent(experiment, environment).policy
+    shorter = replace(play_episodes(policy, experiment, [1, 2, 3]), lengths=torch.tensor([3, 1, 2]))
+    monkeypatch.setattr(play, "play", lambda *_: shorter)
+    found = play.evaluate_policy(policy, experiment, [1, 2, 3])
+    expected = record(policy, shorter.observations, lengths=shorter.lengths).firing_rates()
+    assert found.firing_rates == pytest.approx({name: rate.mean for name, rate in expected.items()})
+    assert found.firing_rate > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"episodes": 0}, "episodes is 0, expected at least 1"),
+        ({"split": "train"}, "'train', expected one of validation"),
+    ],
+)
+def test_episodes_that_there_are_not_are_refused(experiment, tmp_path, options, message):
+    list(train(replace(experiment, epochs=1), tmp_path / "run"))
+    with pytest.raises(InputError, match=message):
+        evaluate(load_run(tmp_path / "run"), **options)
 
 
 def test_events_tell_where_the_run_stands(experiment, tmp_path):

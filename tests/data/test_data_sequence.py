@@ -163,6 +163,7 @@ c,test,3,8,9,{3}
     [
         ("target", ("up", "up", "down", "up"), 2, [[1]]),
         ("target", (2, 2, 0, 1), 3, [[2]]),
+        ("target", ("1_2", "1_2", "1_3", "12"), 3, [[1]]),
         ("target", (0.5, 0.5, 1.5, 2.5), None, [[0.5]]),
         ("target", (2**70, 2**70, 0, 1), None, [[2**70]]),
         ("step_target", (0, 1, 1, 0), 2, [[0, 1]]),
@@ -320,6 +321,29 @@ def test_a_folder_with_a_file_that_does_not_fit_is_refused(tmp_path, wrong):
         sequence(path=str(tmp_path))
 
 
+def test_a_file_beside_the_splits_is_refused(tmp_path):
+    """Else validation would be drawn from the training samples, though there is a file of it."""
+    for name in ("train", "test", "val"):
+        np.savez(tmp_path / f"{name}.npz", x=np.zeros((10, 4, 1)), y=np.zeros(10, int))
+    with pytest.raises(DataError, match=r"holds val\.npz beside train\.npz, expected validation\.npz and test\.npz"):
+        sequence(path=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({name: np.arange(5) for name in ("x", "y", "t", "p")} | {"target": np.array(1)}, r"events.* into one \.npz"),
+        ({"x": np.zeros((5, 2)), "y": np.array(1), "split": np.array("test")}, r"has an array split.*train\.npz"),
+    ],
+)
+def test_a_folder_of_recordings_takes_neither_events_nor_splits(tmp_path, arrays, message):
+    """Their columns would be read as a signal and its classes; their split would be drawn anew."""
+    for index in range(4):
+        np.savez(tmp_path / f"{index}.npz", **arrays)
+    with pytest.raises(DataError, match=message):
+        sequence(path=str(tmp_path))
+
+
 def test_files_whose_targets_differ_are_refused(tmp_path):
     for name, numbers in (("train", 2), ("test", 3)):
         np.savez(tmp_path / f"{name}.npz", x=np.zeros((10, 4, 1)), y=np.zeros((10, numbers)))
@@ -330,9 +354,11 @@ def test_files_whose_targets_differ_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a,b\n1,2\n", "no column sample.*A table has a row a step"),
-        ("sample,a\n1,2\n", "has the columns sample, a"),
-        ("sample,a,target\n", "has the columns sample, a, target, but no rows"),
+        ("a,b\n1,2\n", "no column 'sample'.*A table has a row a step"),
+        ("sample,a\n1,2\n", "has the columns 'sample', 'a'"),
+        ("sample, a, target\n1,2,0\n", "has the columns 'sample', ' a', ' target'"),
+        ("sample,a,target\n", "has the columns 'sample', 'a', 'target', but no rows"),
+        ("sample,a,target\n1,2,0\n,3,0\n ,4,0\n", "sample is empty in 2 rows, first in row 2 below"),
         ("sample,a,b,a,target\n1,2,3,4,0\n", "more than one column 'a'"),
         ("sample,a,target\n1,2\n", "row 2 has 2 fields, the header has 3"),
         ("sample,a,target\n1,x,0\n", "the column a holds no numbers"),

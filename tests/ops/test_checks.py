@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -117,8 +118,16 @@ def test_a_state_of_another_batch_dtype_or_device(op: str, argument: str) -> Non
     ],
 )
 def test_lengths_out_of_range(op: str, lengths: list[float], said: str) -> None:
+    refused_lengths(op, torch.tensor(lengths), said)
+
+
+@pytest.mark.parametrize("op", SEQUENCES)
+def test_lengths_that_are_no_tensor(op: str) -> None:
+    refused_lengths(op, [5, 3], "lengths is a list, expected a Tensor, torch.int64 [2]")
+
+
+def refused_lengths(op: str, valid: Any, said: str) -> None:
     x, of_channels, taps = torch.zeros(5, 2, 3), torch.zeros(3), torch.zeros(3, 4)
-    valid = torch.tensor(lengths)
     call = {
         "dynamic_decay": lambda: ops.dynamic_decay(x, taps, of_channels, tau=1.0, firing=ops.IDENTITY, lengths=valid),
         "sweep": lambda: ops.sweep(EVERYTHING, x, (of_channels, of_channels), firing=ops.IDENTITY, lengths=valid),
@@ -144,6 +153,11 @@ def test_a_recurrence_of_what_does_not_broadcast_or_is_elsewhere(argument: str) 
     refused("linear_recurrence", argument, lambda t: t[..., :2], "which does not broadcast to")
     refused("linear_recurrence", argument, whole, f"{argument} is torch.int64", "expected a floating point or complex")
     refused("linear_recurrence", argument, elsewhere, "is on", "but drive is on")
+
+
+def test_a_recurrence_of_a_plain_number() -> None:
+    with pytest.raises(InputError, match=r"decay is a float, expected a Tensor; call torch.as_tensor\(decay\)"):
+        ops.linear_recurrence(0.9, torch.zeros(5, 2, 3))  # type: ignore[arg-type]
 
 
 def test_a_recurrence_without_time() -> None:

@@ -8,8 +8,9 @@ import pytest
 import torch
 from _support import SMALL, run
 from torch import Tensor
+from torch.autograd import forward_ad
 
-from spikescan import ops
+from spikescan import InputError, ops
 
 OPS = list(SMALL)
 
@@ -46,6 +47,44 @@ def test_compiles_as_one_graph(op: str) -> None:
     assert list(actual) == [*case.outputs, *(f"gradient of {name}" for name in names)]
     for name, value in expected.items():
         assert torch.equal(actual[name], value), name
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+@pytest.mark.parametrize("learns", [False, True], ids=["plain", "learns"])
+@pytest.mark.parametrize("op", OPS)
+def test_runs_under_vmap(op: str, learns: bool) -> None:
+    case = SMALL[op](torch.float64)
+    several = {name: torch.stack([x, 2 * x]).requires_grad_(learns) for name, x in case.inputs.items()}
+    names = list(several)
+    found = torch.vmap(lambda *inputs: case.call(**dict(zip(names, inputs, strict=True))))(*several.values())
+    for index in range(2):
+        expected = case.call(**{name: x[index] for name, x in several.items()})
+        for one, other in zip(found, expected, strict=True):
+            assert torch.equal(one[index], other)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch's own
+@pytest.mark.parametrize("op", OPS)
+def test_a_derivative_that_there_is_not_is_refused(op: str) -> None:
+    """Torch itself gives none in forward mode, without a word, and one of zeros for `jvp`."""
+    case = SMALL[op](torch.float32)
+    names, tensors = list(case.inputs), tuple(case.inputs.values())
+
+    def call(*inputs: Tensor) -> Tensor:
+        return case.call(**dict(zip(names, inputs, strict=True)))[0]
+
+    def dual() -> None:
+        with forward_ad.dual_level():
+            call(*(forward_ad.make_dual(x, torch.ones_like(x)) for x in tensors))
+
+    for derive in (
+        dual,
+        torch.no_grad()(dual),
+        lambda: torch.func.jvp(call, tensors, tensors),
+        lambda: torch.func.grad(lambda *inputs: call(*inputs).sum())(*tensors),
+    ):
+        with pytest.raises(InputError, match=r"no derivative for torch.func .* none in forward mode"):
+            derive()
 
 
 def test_a_gradient_of_part_of_the_outputs() -> None:

@@ -1,6 +1,7 @@
 """What is refused, what conversion keeps, and files."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,8 @@ from spikescan import (
     ParametricLIF,
     Sigmoid,
     SlidingPSN,
+    create_neuron,
+    list_neurons,
 )
 from spikescan.peers import PeerNeuron, below, from_peer, list_peers, load_neuron, read_state, save_neuron, to_peer
 
@@ -173,6 +176,27 @@ class TestFiles:
         again = load_neuron(tmp_path / "neuron.safetensors")
         assert repr(again) == repr(neuron)
         x = torch.randn(4, 2, 3)
+        assert torch.equal(again(x)[0], neuron(x)[0])
+
+    @pytest.mark.parametrize(
+        ("name", "options"),
+        [
+            *((name, {}) for name in list_neurons()),
+            ("ilif", {"levels": 2, "decay": 0.9}),
+            ("prf", {"learn_tau": True}),
+            ("para_lif", {"learn_tau": True, "mode": "threshold"}),
+            ("spsn", {"learn_tau": True, "generator": torch.Generator()}),
+            ("mpe_psn", {"learnt_loss_steps": 5}),
+        ],
+        ids=str,
+    )
+    def test_every_registered_neuron_comes_back(self, name: str, options: dict[str, Any], tmp_path: Path) -> None:
+        neuron = create_neuron(name, 3, 4, options).eval()
+        save_neuron(neuron, tmp_path / "neuron.safetensors")
+        again = load_neuron(tmp_path / "neuron.safetensors").eval()
+        assert repr(again) == repr(neuron)
+        assert [key for key, _ in again.named_parameters()] == [key for key, _ in neuron.named_parameters()]
+        x = 2.0 * torch.randn(4, 2, 3)
         assert torch.equal(again(x)[0], neuron(x)[0])
 
     def test_what_is_no_neuron(self, tmp_path: Path) -> None:

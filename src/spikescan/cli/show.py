@@ -13,7 +13,8 @@ from spikescan.cli.parsing import command_parser, parse
 from spikescan.cli.text import cost_in_words, limits_in_words
 from spikescan.errors import InputError
 from spikescan.files import write_text
-from spikescan.neurons.registry import create_neuron, neuron_class
+from spikescan.neurons.registry import neuron_class
+from spikescan.training.build import neuron_maker
 
 __all__ = ["run"]
 
@@ -30,7 +31,7 @@ def run(arguments: list[str]) -> int:
     if steps < 10:
         raise InputError(f"show: time_steps is {steps}, expected at least 10.")
     torch.manual_seed(0)  # some neurons start at random
-    neuron = create_neuron(name, channels=1, time_steps=steps, options=given["options"])
+    neuron = neuron_maker({**given["options"], "name": name}, steps)(1)
     path = Path(given["output"] or f"{name}.svg")
     write_text(path, svg(draw_responses(neuron, time_steps=steps)))
     console = Console(highlight=False, markup=False)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from spikescan.control.environment import Environment
 from spikescan.control.experiment import ControlExperiment
+from spikescan.errors import InputError
 from spikescan.neurons.base import Temporal
 from spikescan.training.measure import NeuronMeter, measure
 
@@ -47,7 +48,7 @@ class Evaluation:
     steps: int
     """In the environment, over all episodes."""
     firing_rates: dict[str, float]
-    """Spikes a neuron and time step, by layer."""
+    """Spikes a neuron and time step, by layer, until each episode's end."""
 
     @property
     def firing_rate(self) -> float:
@@ -69,18 +70,40 @@ def evaluate(run: "ControlRun", *, episodes: int = 20, split: str = "test") -> E
 
 def evaluate_policy(policy: Temporal, experiment: ControlExperiment, given: list[int]) -> Evaluation:
     """As `evaluate`, from these seeds."""
-    meter = NeuronMeter()
-    with measure(policy, meter):
-        played = play(policy, experiment, given)
-    rates = meter.rates(meter.totals(torch.device("cpu")))
+    played = play(policy, experiment, given)
     returns = played.returns
     return Evaluation(
-        returns.tolist(), float(returns.mean()), float(returns.std(correction=0)), int(played.lengths.sum()), rates
+        returns=returns.tolist(),
+        mean_return=float(returns.mean()),
+        deviation=float(returns.std(correction=0)),
+        steps=int(played.lengths.sum()),
+        firing_rates=_firing_rates(policy, played),
     )
 
 
+@torch.no_grad()
+def _firing_rates(policy: Temporal, played: Episodes) -> dict[str, float]:
+    """Of a parallel run over each episode: `measure` does not see the steps of a neuron, and `play` goes on after an end."""
+    was_training = policy.training
+    policy.eval()
+    meter = NeuronMeter()
+    with measure(policy, meter):
+        for episode, length in enumerate(played.lengths.tolist()):
+            policy(played.observations[:length, episode : episode + 1])
+    policy.train(was_training)
+    return meter.rates(meter.totals(played.observations.device))
+
+
 def seeds(split: str, episodes: int) -> list[int]:
-    """The seeds of the episodes of a split."""
+    """The seeds of the episodes of a split.
+
+    Raises:
+        InputError: no episodes are asked for, or there is no such split.
+    """
+    if episodes < 1:
+        raise InputError(f"episodes is {episodes}, expected at least 1.")
+    if split not in _STREAMS:
+        raise InputError(f"There are no episodes of the split {split!r}, expected one of {', '.join(_STREAMS)}.")
     return [int(seed) for seed in np.random.SeedSequence(_STREAMS[split]).generate_state(episodes)]
 
 

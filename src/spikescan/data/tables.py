@@ -55,6 +55,12 @@ def _read_folder(folder: Path) -> list[tuple[str, Arrays]]:
         raise DataError(f"{folder} holds no .npz file. Put train.npz and test.npz there, or one .npz a recording.")
     if folder / "train.npz" in files:
         parts = [folder / f"{name}.npz" for name in SPLITS if (folder / f"{name}.npz").is_file()]
+        others = [file.name for file in files if file not in parts]
+        if others:
+            raise DataError(
+                f"{folder} holds {', '.join(others)} beside train.npz, expected validation.npz and test.npz alone. "
+                f"Rename it, or move it elsewhere."
+            )
         found = [(str(part), _read_npz(part)) for part in parts]
         for name, arrays in found:
             if "split" in arrays:
@@ -65,6 +71,16 @@ def _read_folder(folder: Path) -> list[tuple[str, Arrays]]:
         return found
     recordings = [_read_npz(file) for file in files]
     for file, arrays in zip(files, recordings, strict=True):
+        if {"t", "p"} <= set(arrays):
+            raise DataError(
+                f"{file} holds {_shapes(arrays)}: events, which a folder of recordings does not take. Put those of all "
+                f"recordings into one .npz, one after the other, with offsets and target."
+            )
+        if "split" in arrays:
+            raise DataError(
+                f"{file} has an array split, which a folder of recordings does not take. Put the recordings of each split into "
+                f"one file, train.npz, validation.npz and test.npz, with offsets."
+            )
         if "y" not in arrays or "x" not in arrays or "offsets" in arrays or arrays["x"].ndim not in (1, 2):
             raise DataError(
                 f"{file} holds {_shapes(arrays)}, expected one recording: x [T, C] and y (a number, or one a step). "
@@ -138,10 +154,17 @@ def _from_table(path: Path, names: list[str], values: list[np.ndarray], kind: st
     if twice:
         raise DataError(f"{path} has more than one column {twice[0]!r}, expected each name once. Rename or drop them.")
     columns = dict(zip(names, values, strict=True))
+    shown = ", ".join(map(repr, columns))  # a blank beside a name is seen
     if "sample" not in columns:
-        raise DataError(f"{path} has no column sample (it has {', '.join(columns) or 'none'}). {_TABLE}")
+        raise DataError(f"{path} has no column 'sample' (it has {shown or 'none'}). {_TABLE}")
     if len(columns["sample"]) == 0:
-        raise DataError(f"{path} has the columns {', '.join(columns)}, but no rows. {_TABLE}")
+        raise DataError(f"{path} has the columns {shown}, but no rows. {_TABLE}")
+    unnamed = _is_empty(columns["sample"])
+    if unnamed.any():
+        raise DataError(
+            f"{path}: sample is empty in {unnamed.sum()} rows, first in row {int(unnamed.argmax()) + 1} below the header; "
+            f"expected the sample that the step belongs to. Fill it in, or drop the row."
+        )
     _, first, sample = np.unique(columns["sample"], return_index=True, return_inverse=True)
     rank = np.argsort(np.argsort(first))[sample]  # samples in the order in which they appear
     order = np.argsort(rank, kind="stable")
@@ -152,7 +175,7 @@ def _from_table(path: Path, names: list[str], values: list[np.ndarray], kind: st
     targets = named["target"] or named["step_target"]
     features = [name for name in columns if name not in ("sample", "split", "step", *targets)]
     if not targets or (named["target"] and named["step_target"]) or not features:
-        raise DataError(f"{path} has the columns {', '.join(columns)}. {_TABLE}")
+        raise DataError(f"{path} has the columns {shown}. {_TABLE}")
     y = [_targets(path, name, rows[name], samples, kind) for name in targets]
     if named["target"]:
         advice = "Call the column step_target for one a step."
@@ -188,7 +211,7 @@ def _once(
 
 def _targets(path: Path, name: str, column: np.ndarray, samples: np.ndarray, kind: str | None) -> np.ndarray:
     """A column of targets, parsed; an empty cell is a step without a class."""
-    empty = np.strings.strip(column) == "" if column.dtype.kind == "U" else np.zeros(len(column), bool)
+    empty = _is_empty(column)
     found = _numbers_or_text(column[~empty])
     wrong = ~np.isfinite(found) if found.dtype.kind == "f" else np.zeros(len(found), bool)
     if wrong.any():
@@ -211,6 +234,11 @@ def _targets(path: Path, name: str, column: np.ndarray, samples: np.ndarray, kin
     return parsed
 
 
+def _is_empty(column: np.ndarray) -> np.ndarray:
+    """Which cells hold nothing."""
+    return np.strings.strip(column) == "" if column.dtype.kind == "U" else np.zeros(len(column), bool)
+
+
 def _numbers(path: Path, name: str, column: np.ndarray) -> np.ndarray:
     """Whole numbers stay whole: float64 does not tell times in nanoseconds apart."""
     found = _numbers_or_text(column)
@@ -221,7 +249,9 @@ def _numbers(path: Path, name: str, column: np.ndarray) -> np.ndarray:
 
 
 def _numbers_or_text(column: np.ndarray) -> np.ndarray:
-    """Text as whole numbers where all of it is, as numbers where all of it is, else as it stands."""
+    """Text as whole numbers where all of it is, as numbers where all of it is, else as it stands: 2024_01 is a name."""
+    if column.dtype.kind == "U" and (np.strings.find(column, "_") >= 0).any():
+        return column
     for kind in (np.int64, np.float64):
         if column.dtype.kind != "U":
             break

@@ -188,6 +188,7 @@ class ILIF(_IntegrateAndFire):
 
     def __init__(self, decay: float = 0.25, *, levels: int = 4, detach_reset: bool = True) -> None:
         super().__init__("soft", detach_reset, Integer(levels), "auto")
+        self.levels = levels
         if not 0.0 <= decay <= 1.0:
             raise InputError(f"ILIF: decay is {decay}, expected 0 to 1.")
         self.decay = float(decay)

@@ -48,8 +48,8 @@ class MPEPSN(Neuron):
     Args:
         tau: what is left of the estimate after a step, from 0 to 1.
         learnt_loss_steps: T, to learn the weights c ``[T]`` of the loss from 1 / T on, as the authors do; the loss then takes
-            sequences of T steps only, the neuron still any. None keeps them at 1 / T, for any T: as their gradient is
-            the error itself and never negative, learnt weights can only fall, and take the loss away.
+            sequences of T steps only, the neuron still any. None keeps them at 1 / T, T being a sample's valid steps: as their
+            gradient is the error itself and never negative, learnt weights can only fall, and take the loss away.
         generator: what b is drawn from; None is torch's default.
         firing: `Binary` (its threshold is where the learnt one starts) or `Integer` (0). None is `Binary` with the authors'
             surrogate, `Triangular(1)`.
@@ -73,6 +73,7 @@ class MPEPSN(Neuron):
         if learnt_loss_steps is not None and learnt_loss_steps < 1:
             raise InputError(f"MPEPSN: learnt_loss_steps is {learnt_loss_steps}, expected at least 1, or None.")
         self.tau = float(tau)
+        self.learnt_loss_steps = learnt_loss_steps
         self.generator = generator
         self.firing = Binary(1.0, Triangular(1.0)) if firing is None else firing
         start = self.firing.threshold if isinstance(self.firing, Binary) else 0.0
@@ -134,10 +135,12 @@ class MPEPSN(Neuron):
         after = (1.0 - spikes.clamp(max=1.0)) * membrane
         neurons = membrane.shape[2:].numel()
         errors = (estimates - after).square().reshape(T, batch, neurons).sum(2) / max(neurons, 1)
-        weighted = errors / max(T, 1) if self.loss_weight is None else errors * self.loss_weight.unsqueeze(1)
-        if lengths is None:
-            return weighted.sum(0) / max(T, 1)
-        return torch.where(valid_steps(errors, lengths), weighted, 0.0).sum(0) / lengths.clamp(min=1)
+        if lengths is not None:
+            errors = torch.where(valid_steps(errors, lengths), errors, 0.0)
+        steps = max(T, 1) if lengths is None else lengths.clamp(min=1)
+        # 1 / T is of the steps of the sample: how far its batch is padded does not count.
+        weighted = errors / steps if self.loss_weight is None else errors * self.loss_weight.unsqueeze(1)
+        return weighted.sum(0) / steps
 
     @torch.no_grad()
     def trace(self, x: Tensor, state: MPEPSNState | None = None) -> dict[str, Tensor]:

@@ -74,6 +74,7 @@ class _CurrentBased(SweptNeuron):
 
     def __init__(self, tau_syn: float, tau_mem: float, learn_tau: bool) -> None:
         super().__init__()
+        self.learn_tau = learn_tau
         for name, tau in (("synaptic", tau_syn), ("membrane", tau_mem)):
             if not tau > 0.0:
                 raise InputError(f"{type(self).__name__}: a time constant is {tau}, expected a number above 0 (steps).")

@@ -95,6 +95,7 @@ class PRF(SweptNeuron):
         self.log_step = no_weight_decay(nn.Parameter(log_uniform("PRF", channels, step_range)))
         uniform = 1.0 - torch.rand(channels)  # never 0, which has no logarithm
         self.log_frequency = no_weight_decay(nn.Parameter(torch.log(2.0 * math.pi / frequency_scale * uniform)))
+        self.learn_tau = learn_tau
         log_rate = torch.full((channels,), -math.log(tau))
         if learn_tau:
             self.log_rate = no_weight_decay(nn.Parameter(log_rate))

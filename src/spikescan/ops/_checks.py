@@ -38,6 +38,11 @@ def check_lengths(op: str, lengths: Tensor | None, steps: int, batch: int, like:
     """Raise unless `lengths` is an int64 ``[B]`` within 0 and T; the range is checked only in eager mode."""
     if lengths is None:
         return
+    if not isinstance(lengths, Tensor):
+        raise InputError(
+            f"{op}: lengths is a {type(lengths).__name__}, expected a Tensor, torch.int64 [{batch}], as "
+            f"torch.tensor([{steps}, ...]) makes it: the number of valid steps of each sample."
+        )
     if lengths.dtype != torch.int64 or tuple(lengths.shape) != (batch,) or lengths.device != like.device:
         raise InputError(
             f"{op}: lengths is {lengths.dtype} {list(lengths.shape)} on {lengths.device}, expected torch.int64 [{batch}] "

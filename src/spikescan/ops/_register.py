@@ -5,7 +5,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn import Parameter
+
+from spikescan.errors import InputError
 
 __all__ = ["KernelOp", "must_register", "register"]
 
@@ -41,6 +44,8 @@ class KernelOp:
     def __call__(self, *args: Any) -> Any:
         if not must_register(args):
             return self.function(*args)
+        if not torch.compiler.is_compiling():
+            _refuse_derivatives()
         if self._differentiated is None or _is_traced(args):
             return self.op(*args)
         return self._differentiated.apply(*args)  # type: ignore[no-untyped-call]
@@ -69,9 +74,29 @@ def _is_traced(args: tuple[object, ...]) -> bool:
     """Whether something beside autograd has to see this call: a compiler, a transform, a mode, or what a tensor stands for."""
     if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0:
         return True
-    if torch._C._are_functorch_transforms_active():
-        return True
-    return any(isinstance(arg, Tensor) and (type(arg) not in (Tensor, Parameter) or _is_lazy(arg)) for arg in args)
+    return _is_transformed() or any(
+        isinstance(arg, Tensor) and (type(arg) not in (Tensor, Parameter) or _is_lazy(arg)) for arg in args
+    )
+
+
+def _is_transformed() -> bool:
+    """Whether a transform of torch.func is under way, or a derivative forward: tensors that look plain then are not."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def _refuse_derivatives() -> None:
+    """Raise if a derivative is under way that an operator does not have: some of them torch would take for zero.
+
+    Raises:
+        InputError: a derivative forward, or a transform of torch.func other than `vmap`.
+    """
+    transforms = torch._C._functorch.get_interpreter_stack() or []
+    vmap = torch._C._functorch.TransformType.Vmap
+    if forward_ad._current_level >= 0 or any(transform.key() != vmap for transform in transforms):
+        raise InputError(
+            "The kernels of spikescan have no derivative for torch.func (grad, vjp, jvp, ...) and none in forward mode. Call "
+            "loss.backward() or torch.autograd.grad(loss, inputs); torch.vmap works."
+        )
 
 
 def _is_lazy(arg: Tensor) -> bool:
@@ -84,7 +109,7 @@ def _is_lazy(arg: Tensor) -> bool:
 
 def must_register(args: tuple[object, ...]) -> bool:
     """Whether autograd, a tracer, a tensor subclass or one that is not yet computed has to see this call."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or _is_transformed():
         return True
     grad = torch.is_grad_enabled()
     for arg in args:

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from spikescan.errors import CheckpointError, DataError, InputError
-from spikescan.files import write_whole
+from spikescan.files import write_bytes
 from spikescan.firing import firing_to
 from spikescan.neurons import Neuron, create_neuron, list_neurons
 from spikescan.neurons.registry import neuron_class
@@ -80,6 +80,8 @@ def below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def save_neuron(neuron: Neuron, path: str | os.PathLike[str]) -> None:
     """Write a neuron to a file (safetensors): its name, its options and its parameters; as a whole or not at all.
 
+    Of a generator nothing is kept: a neuron that draws takes torch's default when it is read.
+
     Raises:
         InputError: it is not one of `list_neurons()`.
     """
@@ -87,11 +89,13 @@ def save_neuron(neuron: Neuron, path: str | os.PathLike[str]) -> None:
     if name is None:
         raise InputError(f"save_neuron: {type(neuron).__name__} is none of {', '.join(list_neurons())}.")
     # What a neuron does not keep are the first values of its parameters, and those are in the file.
-    options = {key: getattr(neuron, key) for key in inspect.signature(type(neuron)).parameters if hasattr(neuron, key)}
-    options["firing"] = firing_to(neuron.firing)
+    arguments = [key for key in inspect.signature(type(neuron)).parameters if key != "generator"]
+    options = {key: getattr(neuron, key) for key in arguments if hasattr(neuron, key)}
+    if "firing" in arguments:
+        options["firing"] = firing_to(neuron.firing)
     header = {"format": _FORMAT, "neuron": name, "options": json.dumps(options)}
     tensors = {key: tensor.detach().cpu().contiguous().clone() for key, tensor in neuron.state_dict().items()}
-    write_whole(Path(path), lambda temporary: save_file(tensors, temporary, header))
+    write_bytes(Path(path), save(tensors, header))
 
 
 def load_neuron(path: str | os.PathLike[str]) -> Neuron:

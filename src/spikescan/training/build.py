@@ -8,7 +8,7 @@ import torch
 
 from spikescan.data import Dataset, check_finite, data_loader, shuffle_time
 from spikescan.models import model_builder
-from spikescan.neurons.base import Temporal
+from spikescan.neurons.base import Neuron, Temporal
 from spikescan.neurons.registry import create_neuron, neuron_class
 from spikescan.tasks import Task, balanced_class_weights, task_for, task_type
 from spikescan.training.checkpoint import ModelShape
@@ -82,7 +82,7 @@ def build_schedule(experiment: Experiment) -> Schedule:
     return construct(f"schedule {name}", schedule_maker(name), {}, options)
 
 
-def neuron_maker(choice: Mapping[str, Any], time_steps: int | None) -> Callable[[int], Temporal]:
+def neuron_maker(choice: Mapping[str, Any], time_steps: int | None) -> Callable[[int], Neuron]:
     """From a number of neurons to a layer of them; `time_steps` is for those that are bound to a length."""
     name, options = split_choice("neuron", choice)
     # `firing` is for create_neuron: it may be a name.

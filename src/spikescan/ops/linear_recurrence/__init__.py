@@ -57,6 +57,10 @@ def _check(decay: Tensor, drive: Tensor, initial: Tensor | None) -> None:
     op = "linear_recurrence"
     named = {"decay": decay, "drive": drive} | ({} if initial is None else {"initial": initial})
     for name, tensor in named.items():
+        if not isinstance(tensor, Tensor):
+            raise InputError(
+                f"{op}: {name} is a {type(tensor).__name__}, expected a Tensor; call torch.as_tensor({name})."
+            )
         if tensor.dtype not in _DTYPES:
             raise InputError(f"{op}: {name} is {tensor.dtype}, expected a floating point or complex tensor.")
         if tensor.device != drive.device:
