@@ -119,19 +119,31 @@ class OnlyWhole(Temporal):
         return ()
 
 
+def partly_training():
+    model = Sequential(nn.Linear(3, 3), nn.Dropout(), MaxReadout()).eval()
+    model[1].module.train()
+    return model
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         (lambda: Sequential({"a": nn.Linear(3, 3), "b": Sequential({"c": OnlyWhole()})}).eval(), r"b\.c .*MaxReadout"),
         (lambda: OnlyWhole().eval(), r"the model cannot.*MaxReadout"),
         (lambda: MaxReadout().train(), r"training mode.*eval\(\)"),
+        (lambda: partly_training(), r"1\.module is in training mode.*eval\(\)"),
         (lambda: nn.Linear(3, 3).eval(), r"not a temporal module.*Sequential"),
     ],
-    ids=["inner part", "whole", "training", "plain module"],
+    ids=["inner part", "whole", "training", "a part in training", "plain module"],
 )
 def test_a_model_that_cannot_stream_is_refused_at_once(wrong, message):
     with pytest.raises(InputError, match=message):
         stream(wrong())
+
+
+def test_what_is_no_tensor_is_named(model, x):
+    with pytest.raises(InputError, match=r"x_t is a ndarray, expected a Tensor; call torch\.as_tensor"):
+        stream(model, batch=3).push(x[0].numpy())
 
 
 def test_training_mode_is_noticed_later_too(model, x):

@@ -199,6 +199,13 @@ class TestFiles:
         x = 2.0 * torch.randn(4, 2, 3)
         assert torch.equal(again(x)[0], neuron(x)[0])
 
+    def test_a_neuron_in_float64_comes_back_so(self, tmp_path: Path) -> None:
+        neuron = create_neuron("dsn", 3, 4, {}).double()
+        save_neuron(neuron, tmp_path / "neuron.safetensors")
+        again = load_neuron(tmp_path / "neuron.safetensors")
+        assert torch.equal(again.weight, neuron.weight)
+        assert again.weight.dtype == torch.float64
+
     def test_what_is_no_neuron(self, tmp_path: Path) -> None:
         path = tmp_path / "neuron.safetensors"
         with pytest.raises(CheckpointError, match="There is no file"):

@@ -119,5 +119,6 @@ def load_neuron(path: str | os.PathLike[str]) -> Neuron:
     options: dict[str, Any] = json.loads(header["options"])
     channels, time_steps = options.pop("channels", 1), options.pop("time_steps", None)
     neuron = create_neuron(header["neuron"], channels, time_steps, options)
-    neuron.load_state_dict(tensors)
+    numbers = next((tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()), torch.float32)
+    neuron.to(numbers).load_state_dict(tensors)
     return neuron

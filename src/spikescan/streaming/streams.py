@@ -102,6 +102,10 @@ class Streams:
         self._last = None
         _check_evaluating(self.model)
         batched = self._batched
+        if not isinstance(x_t, Tensor):
+            raise InputError(
+                f"stream: x_t is a {type(x_t).__name__}, expected a Tensor; call torch.as_tensor(x_t, dtype=torch.float32)."
+            )
         if x_t.dim() <= batched or (batched and len(x_t) != self._batch):
             expected = f"[{self._batch}, C, *], a row for each stream" if batched else "[C, *]"
             raise InputError(
@@ -280,9 +284,11 @@ def _check_streamable(model: Temporal) -> None:
 
 
 def _check_evaluating(model: Temporal) -> None:
-    if model.training:
+    training = next(((name, part) for name, part in model.named_modules() if part.training), None)
+    if training is not None:
+        name, part = training
         raise InputError(
-            f"stream: {type(model).__name__} is in training mode, where dropout and batch statistics change "
+            f"stream: {name or type(part).__name__} is in training mode, where dropout and batch statistics change "
             f"the output; call model.eval()."
         )
 
