@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from spikescan.errors import InputError
-from spikescan.layers import Dropout, LeakyReadout, MaxReadout, RateReadout, Residual
+from spikescan.layers import Dropout, LeakyReadout, Linear, MaxReadout, RateReadout, Residual
 from spikescan.models import NORMS, READOUTS, create_model, mlp, residual_mlp
 
 
@@ -53,8 +53,8 @@ def test_the_membrane_shortcut_is_a_real_stream_that_passes_no_neuron():
 @pytest.mark.parametrize("residual", [False, True, "membrane"])
 def test_dropout_stands_before_every_linear_layer_that_sees_spikes(residual):
     model = mlp(3, 5, neuron=neuron, depth=3, residual=residual, dropout=0.3)
-    order = [type(part) for part in model.modules() if isinstance(part, nn.Linear | Dropout)]
-    assert order == [nn.Linear, *[Dropout, nn.Linear] * (4 if residual == "membrane" else 3)]
+    order = [type(part) for part in model.modules() if isinstance(part, Linear | Dropout)]
+    assert order == [Linear, *[Dropout, Linear] * (4 if residual == "membrane" else 3)]
     plain = mlp(3, 5, neuron=neuron, depth=3, residual=residual)
     assert list(plain.state_dict()) == list(model.state_dict())
 

@@ -61,6 +61,22 @@ def _kernel(x: Tensor, gain: Tensor, offset: Tensor, epsilon: float, backend: st
     return load("layer_norm", backend).forward(x, gain, offset, epsilon)  # type: ignore[no-any-return]
 
 
+def _fake_backward(
+    grad: Tensor, x: Tensor, gain: Tensor, offset: Tensor, mean: Tensor, scale: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    return torch.empty_like(x), torch.empty_like(gain), torch.empty_like(offset)
+
+
+@register("layer_norm_backward", _fake_backward)
+def _kernel_backward(
+    grad: Tensor, x: Tensor, gain: Tensor, offset: Tensor, mean: Tensor, scale: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of a gradient no order is promised, so torch's will do."""
+    return torch.ops.aten.native_layer_norm_backward(  # type: ignore[no-any-return]
+        grad, x, gain.shape, mean, scale, gain, offset, [True, True, True]
+    )
+
+
 def _save(ctx: Any, inputs: Any, output: Any) -> None:
     x, gain, offset, _, _ = inputs
     ctx.save_for_backward(x, gain, offset, *output[1:])
@@ -69,13 +85,7 @@ def _save(ctx: Any, inputs: Any, output: Any) -> None:
 def _backward(ctx: Any, grad: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
     if grad is None:
         return (None,) * 5
-    x, gain, offset, mean, scale = ctx.saved_tensors
-    wanted = list(ctx.needs_input_grad[:3])
-    # Of a gradient no order is promised, so torch's will do.
-    grads = torch.ops.aten.native_layer_norm_backward(
-        grad.contiguous(), x, gain.shape, mean, scale, gain, offset, wanted
-    )
-    return *grads, None, None
+    return *_kernel_backward(grad.contiguous(), *ctx.saved_tensors), None, None
 
 
 _kernel.differentiable(_save, _backward)
