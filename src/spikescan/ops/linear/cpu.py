@@ -287,9 +287,8 @@ def backward(grad: Tensor, x: Tensor, taken: Tensor) -> Tensor:
     width = panel * BYTES // x.itemsize
     padded = -(-outputs // width) * width
     count = min(parts(rows, -(-inputs * outputs // 16), BLOCK), torch.get_num_threads())
-    if (
-        int(taken) > _share(DENSE_BACK, outputs, x) * x.numel() or count * padded > rows
-    ):  # tables larger than the inputs
+    larger_than_the_inputs = count * padded > rows
+    if larger_than_the_inputs or int(taken) > _share(DENSE_BACK, outputs, x) * x.numel():
         return grad.t() @ x
     totals = x.new_zeros(count, inputs, padded)
 
