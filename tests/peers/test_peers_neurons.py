@@ -188,7 +188,7 @@ class TestFiles:
             ("spsn", {"learn_tau": True, "generator": torch.Generator()}),
             ("mpe_psn", {"learnt_loss_steps": 5}),
         ],
-        ids=str,
+        ids=lambda value: value if isinstance(value, str) else "-".join(value),
     )
     def test_every_registered_neuron_comes_back(self, name: str, options: dict[str, Any], tmp_path: Path) -> None:
         neuron = create_neuron(name, 3, 4, options).eval()
