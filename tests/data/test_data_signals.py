@@ -209,6 +209,23 @@ def test_a_speaker_is_left_out(digits):
         fsdd(path=str(digits), speaker="leo")
 
 
+def test_a_speaker_is_held_out_for_validation(digits):
+    data = fsdd(path=str(digits), validation="george")
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [30, 30, 100]
+    assert (data.train.inputs[:, 0, 0].long() % 100 >= 50).all()
+    assert (data.validation.inputs[:, 0, 0].long() % 100).unique().tolist() == [5, 6, 7]
+    for digit in range(10):
+        for index in range(3):
+            write_wave(digits / "recordings" / f"{digit}_lucas_{index}.wav", audio(digit, "george", index))
+    data = fsdd(path=str(digits), speaker="theo", validation="lucas")
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [80, 30, 80]
+    assert (data.validation.inputs[:, 0, 0].long() % 100).unique().tolist() == [0, 1, 2]
+    for wrong in ("theo", "leo"):
+        message = f"validation is '{wrong}', expected how many .* such as 5, or .* not the test: one of george, lucas"
+        with pytest.raises(DataError, match=message):
+            fsdd(path=str(digits), speaker="theo", validation=wrong)
+
+
 def test_an_archive_holds_the_same(digits, tmp_path):
     named = [(digit, speaker, index) for digit in range(10) for speaker in SPEAKERS for index in range(8)]
     clips = [audio(*each) for each in named]

@@ -101,7 +101,7 @@ def fsdd(
     gain: float = 0.0,
     tilt: float = 0.0,
     noise: float = 0.0,
-    validation: int = 5,
+    validation: int | str = 5,
 ) -> Dataset:
     """Free Spoken Digit Dataset, 3,000 recordings of ten digits by six speakers at 8 kHz (Jackson et al., 2018).
 
@@ -124,7 +124,8 @@ def fsdd(
         noise: adds white noise to each training recording, anew in each epoch, at random of up to this share of the recording's
             root mean square, and of a hundredth of that at least. Of the speakers' own recordings some have 0.1, others 0.004.
         validation: how many recordings of each digit and speaker, the first of those for training, are held out for
-            validation.
+            validation; or the name of a speaker, all of whose recordings for training are held out. Only the second says
+            how well speakers do that training never heard, and what to choose for such.
 
     Raises:
         DataError: a file is missing or damaged; the message names it and says where to put it.
@@ -151,12 +152,22 @@ def fsdd(
     else:
         test = [clip for clip in clips if clip.speaker == speaker]
         rest, first = [clip for clip in clips if clip.speaker != speaker], 0
-    held = [clip for clip in rest if clip.index < first + validation]
-    train = [clip for clip in rest if clip.index >= first + validation]
+    if isinstance(validation, str):
+        others = [name for name in speakers if name != speaker]
+        if validation not in others:
+            raise DataError(
+                f"validation is {validation!r}, expected how many recordings of each digit and speaker, such as 5, or a "
+                f"speaker that is not the test: one of {', '.join(others)}."
+            )
+        held = [clip for clip in rest if clip.speaker == validation]
+        train = [clip for clip in rest if clip.speaker != validation]
+    else:
+        held = [clip for clip in rest if clip.index < first + validation]
+        train = [clip for clip in rest if clip.index >= first + validation]
     if not (train and held and test):
         raise DataError(
             f"FSDD: {len(train)} recordings to train, {len(held)} for validation, {len(test)} to test, expected some of "
-            f"each. Change validation={validation}, or put all recordings into {place}."
+            f"each. Change validation={validation!r}, or put all recordings into {place}."
         )
     limit = max(len(clip.audio) for clip in clips) if longest is None else longest
     return Dataset(
