@@ -209,6 +209,23 @@ def test_a_speaker_is_left_out(digits):
         fsdd(path=str(digits), speaker="leo")
 
 
+def test_a_speaker_is_held_out_for_validation(digits):
+    data = fsdd(path=str(digits), validation="george")
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [30, 30, 100]
+    assert (data.train.inputs[:, 0, 0].long() % 100 >= 50).all()
+    assert (data.validation.inputs[:, 0, 0].long() % 100).unique().tolist() == [5, 6, 7]
+    for digit in range(10):
+        for index in range(3):
+            write_wave(digits / "recordings" / f"{digit}_lucas_{index}.wav", audio(digit, "george", index))
+    data = fsdd(path=str(digits), speaker="theo", validation="lucas")
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [80, 30, 80]
+    assert (data.validation.inputs[:, 0, 0].long() % 100).unique().tolist() == [0, 1, 2]
+    for wrong in ("theo", "leo"):
+        message = f"validation is '{wrong}', expected how many .* such as 5, or .* not the test: one of george, lucas"
+        with pytest.raises(DataError, match=message):
+            fsdd(path=str(digits), speaker="theo", validation=wrong)
+
+
 def test_an_archive_holds_the_same(digits, tmp_path):
     named = [(digit, speaker, index) for digit in range(10) for speaker in SPEAKERS for index in range(8)]
     clips = [audio(*each) for each in named]
@@ -279,6 +296,42 @@ def test_a_recording_played_faster_is_shorter_and_higher(digits):
         fsdd(path=str(digits), speed=-1.0)
 
 
+def test_pauses_stand_before_and_after_a_recording(digits):
+    torch.manual_seed(0)
+    steps, n, frame = 100, 300, 8
+    lengths = torch.randint(1, steps + 1, (n,))
+    sound = torch.randn(steps, n, frame) * (torch.arange(steps).view(-1, 1, 1) < lengths.unsqueeze(1))
+    batch = Batch(sound, torch.arange(n), lengths)
+    played = _Playback(pause=0.05)(batch)  # 50 steps at 8 kHz
+    assert len(played.inputs) == played.lengths.max() > 140
+    assert torch.equal(played.targets, batch.targets)
+    silent = played.lengths - lengths
+    before = (played.inputs[:, :, 0] != 0).long().argmax(0)
+    assert ((before >= 0) & (before <= silent)).all()
+    assert silent.min() == before.min() == 0
+    assert 45 < before.max() <= silent.max() < 50
+    assert float(silent.float().mean()) == pytest.approx(25, abs=3)
+    assert float(before.float().mean()) == pytest.approx(12.5, abs=2)
+    for sample in range(n):
+        start, length = int(before[sample]), int(lengths[sample])
+        assert torch.equal(played.inputs[start : start + length, sample], sound[:length, sample])
+        assert played.inputs[:, sample].count_nonzero() == sound[:, sample].count_nonzero()
+
+
+def test_pauses_make_a_batch_no_longer_than_the_longest_recording(digits):
+    data = fsdd(path=str(digits), frame=8, longest=128, pause=1.0, validation=1)
+    assert data.validation.augment is data.test.augment is None
+    torch.manual_seed(0)
+    for trim in (False, True):
+        batch = data.train.batch(slice(None), trim=trim)
+        assert len(batch.inputs) == 16
+        assert 14 <= batch.lengths.max() <= 16
+        assert (batch.inputs != 0).any(2).sum() == (data.train.inputs != 0).any(2).sum()
+    assert len(data.train.batch(slice(0), trim=True).inputs) == 16
+    with pytest.raises(DataError, match=r"pause is -0\.1, expected 0 or more seconds"):
+        fsdd(path=str(digits), pause=-0.1)
+
+
 def test_a_recording_made_brighter_is_a_filter_of_two_taps(digits):
     torch.manual_seed(0)
     n = 300
@@ -291,6 +344,31 @@ def test_a_recording_made_brighter_is_a_filter_of_two_taps(digits):
     assert 0.48 < a[:, 0].max() <= 0.5
     with pytest.raises(DataError, match=r"tilt is 1\.0, expected 0 to below 1"):
         fsdd(path=str(digits), tilt=1.0)
+
+
+def test_the_equaliser_is_a_filter_with_a_gain_of_so_many_decibels(digits):
+    torch.manual_seed(0)
+    n, steps, frame, start = 300, 40, 8, 16
+    impulse = torch.zeros(steps, n, frame)
+    impulse[start // frame, :, 0] = 1.0
+    filtered = _Playback(equaliser=10.0)(Batch(impulse, torch.arange(n), torch.full((n,), steps))).inputs
+    answer = filtered.transpose(0, 1).flatten(1)
+    assert answer[:, :start].abs().max() < 1e-6
+    assert answer[:, start + 64 :].abs().max() < 1e-6
+    decibels = 20.0 * torch.fft.rfft(answer[:, start : start + 64]).abs().log10()
+    at_bands, between = decibels[:, ::4], decibels[:, 2::4]
+    assert -10.1 < at_bands.min() < -9.8
+    assert 9.8 < at_bands.max() < 10.1
+    assert at_bands.mean().abs() < 0.5
+    torch.testing.assert_close(between, (at_bands[:, 1:] + at_bands[:, :-1]) / 2, atol=0.2, rtol=0.0)
+    # Of all filters with this gain the one of minimum phase has most of its energy at the beginning.
+    energy = answer[:, start:].square().cumsum(1)
+    assert (energy[:, 8] > 0.8 * energy[:, -1]).float().mean() > 0.9
+    with pytest.raises(DataError, match="equaliser is inf, expected 0 or more decibels"):
+        fsdd(path=str(digits), equaliser=float("inf"))
+    data = fsdd(path=str(digits), equaliser=10.0, validation=1)
+    assert data.train.augment is not None
+    assert data.validation.augment is data.test.augment is None
 
 
 def test_noise_follows_the_level_of_a_recording(digits):
@@ -308,7 +386,7 @@ def test_noise_follows_the_level_of_a_recording(digits):
     with pytest.raises(DataError, match="noise is nan, expected 0 or more"):
         fsdd(path=str(digits), noise=float("nan"))
     data = fsdd(path=str(digits), frame=4, noise=0.1, tilt=0.5, validation=1)
-    assert data.train.augment == _Playback(tilt=0.5, noise=0.1)
+    assert data.train.augment == _Playback(tilt=0.5, noise=0.1, longest=2000)
     assert data.validation.augment is data.test.augment is None
     assert fsdd(path=str(digits), frame=4, validation=1).train.augment is None
 

@@ -56,7 +56,8 @@ class Split:
         targets: see above; what steps beyond a sample's length hold is not read.
         lengths: int64 ``[N]``, valid steps of each sample; None means that all steps are valid.
         augment: changes a batch at random each time it is cut, by torch's own generator; it may change targets and lengths with
-            the inputs, but neither T nor B. None leaves batches as they are. Only a training split has one.
+            the inputs, and T up to that of the split, but not B. None leaves batches as they are. Only a training split has
+            one.
         encode: makes the float32 inputs ``[n, T, C, *]`` of a batch from stored ones, before `augment`; None if they
             are stored so.
     """
