@@ -10,7 +10,7 @@ from torch.nn import Parameter
 
 from spikescan.errors import InputError
 
-__all__ = ["KernelOp", "must_register", "register"]
+__all__ = ["KernelOp", "is_plain", "must_register", "register"]
 
 
 class KernelOp:
@@ -120,6 +120,22 @@ def must_register(args: tuple[object, ...]) -> bool:
         elif isinstance(arg, Tensor):
             return True
     return torch._C._len_torch_dispatch_stack() > 0
+
+
+def is_plain(*tensors: Tensor) -> bool:
+    """Whether a CPU kernel can read these tensors as they lie, and nobody differentiates or traces the call.
+
+    What is not plain takes the general way, which copies what it must and names what does not fit.
+    """
+    if must_register(tensors):
+        return False
+    dtype = getattr(tensors[0], "dtype", None)
+    if dtype is not torch.float32 and dtype is not torch.float64:
+        return False
+    for tensor in tensors:
+        if not (isinstance(tensor, Tensor) and tensor.dtype is dtype and tensor.is_cpu and tensor.is_contiguous()):
+            return False
+    return True
 
 
 def register(name: str, fake: Callable[..., Any]) -> Callable[[Callable[..., Any]], KernelOp]:

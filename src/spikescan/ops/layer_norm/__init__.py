@@ -8,7 +8,7 @@ from torch import Tensor
 from spikescan.errors import InputError
 from spikescan.ops._checks import check_floating, check_shape, compute_dtype
 from spikescan.ops._dispatch import choose, load, requested
-from spikescan.ops._register import register
+from spikescan.ops._register import is_plain, register
 from spikescan.ops.layer_norm import reference
 
 __all__ = ["layer_norm"]
@@ -32,6 +32,9 @@ def layer_norm(x: Tensor, gain: Tensor, offset: Tensor, epsilon: float = 1e-5) -
     Raises:
         InputError: a shape, dtype, device or range does not fit.
     """
+    plain = requested() in ("auto", "cpu") and is_plain(x, gain, offset)
+    if plain and x.ndim == 2 and gain.shape == x.shape[1:] == offset.shape and x.shape[1] and epsilon >= 0.0:
+        return load("layer_norm", "cpu").rows_of(x, gain, offset, epsilon)  # type: ignore[no-any-return]
     op = "layer_norm"
     check_floating(op, "x", x)
     if x.ndim < 1 or x.shape[-1] == 0:

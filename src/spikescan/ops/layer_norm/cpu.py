@@ -1,6 +1,7 @@
 """Layer norm whose sums are taken in an order that does not depend on the rest of a call."""
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from spikescan.ops._arrays import number_like
@@ -8,7 +9,7 @@ from spikescan.ops._compile import inline, kernel
 from spikescan.ops._simd import BYTES, fma, full, kept, load, part, row, store, summed, traced, whole
 from spikescan.ops._threads import parts, spread
 
-__all__ = ["forward", "normalised"]
+__all__ = ["forward", "normalised", "rows_of"]
 
 
 @inline
@@ -75,18 +76,28 @@ def _forward(x_at, gain_at, offset_at, y_at, mean_at, scale_at, like, low, high,
     means, scales = row(mean_at, rows, like), row(scale_at, rows, like)
     for each in range(low, high):
         mean, scale = normalised(x, gain, offset, y, each, size, epsilon, True)
-        store(means, each, mean, part(x, 1))
-        store(scales, each, scale, part(x, 1))
+        if mean_at:
+            store(means, each, mean, part(x, 1))
+            store(scales, each, scale, part(x, 1))
 
 
 def forward(x: Tensor, gain: Tensor, offset: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
     """The rows of ``[R, C]``, and of each its mean and 1 / deviation ``[R, 1]``."""
-    rows, size = x.shape
-    y, mean, scale = x.new_empty(rows, size), x.new_empty(rows, 1), x.new_empty(rows, 1)
-    addresses = tuple(tensor.data_ptr() for tensor in (x, gain, offset, y, mean, scale))
+    mean, scale = x.new_empty(len(x), 1), x.new_empty(len(x), 1)
+    return _run(x, gain, offset, mean.data_ptr(), scale.data_ptr(), epsilon), mean, scale
+
+
+def rows_of(x: Tensor, gain: Tensor, offset: Tensor, epsilon: float) -> Tensor:
+    """The rows alone, for a call that has no gradient."""
+    return _run(x, gain, offset, 0, 0, epsilon)
+
+
+def _run(x: Tensor, gain: Tensor, offset: Tensor, mean_at: int, scale_at: int, epsilon: float) -> Tensor:
+    (rows, size), y, like = x.shape, torch.empty_like(x), number_like(x)
+    addresses = x.data_ptr(), gain.data_ptr(), offset.data_ptr(), y.data_ptr(), mean_at, scale_at
 
     def run(_: int, low: int, high: int) -> None:
-        _forward(*addresses, number_like(x), low, high, rows, size, epsilon)
+        _forward(*addresses, like, low, high, rows, size, epsilon)
 
     spread(run, rows, 1, parts(rows, 2 * size, 1))
-    return y, mean, scale
+    return y

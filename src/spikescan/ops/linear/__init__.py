@@ -8,7 +8,7 @@ from torch import Tensor
 from spikescan.errors import InputError
 from spikescan.ops._checks import check_floating, check_shape, compute_dtype
 from spikescan.ops._dispatch import choose, load, requested
-from spikescan.ops._register import register
+from spikescan.ops._register import is_plain, register
 from spikescan.ops.linear import reference
 
 __all__ = ["linear"]
@@ -33,6 +33,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Raises:
         InputError: a shape, dtype or device does not fit.
     """
+    if requested() in ("auto", "cpu") and is_plain(x, weight, *(() if bias is None else (bias,))):
+        fits = x.ndim == 2 == weight.ndim and x.shape[1] == weight.shape[1]
+        if fits and (bias is None or bias.shape == weight.shape[:1]):
+            return load("linear", "cpu").outputs(x, weight, bias)  # type: ignore[no-any-return]
     op = "linear"
     check_floating(op, "x", x)
     check_floating(op, "weight", weight)

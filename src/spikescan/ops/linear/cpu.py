@@ -33,7 +33,7 @@ from spikescan.ops._simd import (
 )
 from spikescan.ops._threads import parts, spread
 
-__all__ = ["backward", "forward"]
+__all__ = ["backward", "forward", "outputs"]
 
 # Vectors of outputs whose sums stay in registers, while a row's inputs are gone through.
 PANEL = 4
@@ -170,15 +170,14 @@ def _forward(
 
 
 @kernel
-def _few(x_at, weight_at, bias_at, y_at, taken_at, like, rows, inputs, outputs, biased):
+def _few(x_at, weight_at, bias_at, y_at, like, rows, inputs, outputs, biased):
     """As `_forward`, without panels: to make them would take longer than to look each weight up."""
     x, weight = row(x_at, rows * inputs, like), row(weight_at, outputs * inputs, like)
     y, bias = row(y_at, rows * outputs, like), row(bias_at, outputs if biased else 0, like)
     step = BYTES // x.itemsize
-    listed, column, taken = np.empty(inputs + 1, np.int32), scratch(step, x), 0
+    listed, column = np.empty(inputs + 1, np.int32), scratch(step, x)
     for each in range(rows):
         count = _list(x, each * inputs, inputs, listed, 0)
-        taken += count
         for out in range(0, outputs, step):
             total = full(0.0, whole(x))
             lanes = min(outputs - out, step)
@@ -189,19 +188,16 @@ def _few(x_at, weight_at, bias_at, y_at, taken_at, like, rows, inputs, outputs, 
                 total = fma(load(column, 0, whole(x)), full(x[each * inputs + i], whole(x)), total)
             _put(total, bias, y, each, out, outputs, biased, part(y, lanes))
     release(column)
-    row(taken_at, 1, np.int64(0))[0] = taken
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The outputs ``[R, O]``, and how many inputs are not zero."""
+    """The outputs ``[R, O]``, and how many inputs are not zero (of a few rows: how many there are)."""
     rows, (outputs, inputs) = len(x), weight.shape
     y, like = x.new_empty(rows, outputs), number_like(x)
     size, biased = (rows, inputs, outputs), bias is not None
-    bias_at = 0 if bias is None else bias.data_ptr()
     if rows <= FEW:
-        taken = torch.empty((), dtype=torch.int64)
-        _few(x.data_ptr(), weight.data_ptr(), bias_at, y.data_ptr(), taken.data_ptr(), like, *size, biased)
-        return y, taken
+        return outputs_of_few(x, weight, bias), x.new_full((), rows * inputs, dtype=torch.int64)
+    bias_at = 0 if bias is None else bias.data_ptr()
     panel = _panel(outputs, x)
     width = panel * BYTES // x.itemsize
     packed = weight.new_zeros(-(-outputs // width) * width * inputs)
@@ -217,6 +213,22 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Ten
 
     spread(run, rows, BLOCK, count)
     return y, each_taken.sum()
+
+
+def outputs(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The outputs alone, for a call that has no gradient."""
+    return outputs_of_few(x, weight, bias) if len(x) <= FEW else forward(x, weight, bias)[0]
+
+
+def outputs_of_few(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Of up to `FEW` rows."""
+    rows, inputs = x.shape
+    y = x.new_empty(rows, weight.shape[0])
+    _few(
+        x.data_ptr(), weight.data_ptr(), 0 if bias is None else bias.data_ptr(), y.data_ptr(), number_like(x), rows, inputs,
+        weight.shape[0], bias is not None,
+    )  # fmt: skip
+    return y
 
 
 def _share(of_many: float, outputs: int, like: Tensor) -> float:
