@@ -77,7 +77,7 @@ class Timed(NamedTuple):
 
 
 def ops_on(shape: tuple[int, ...], device: str = "cuda") -> Iterator[Timed]:
-    """Every op."""
+    """Every op that has a kernel of ours there: linear layers and layer norm are torch's."""
     from spikescan.ops._triton import configure
 
     T, B, *rest = shape

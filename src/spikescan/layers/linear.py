@@ -15,6 +15,11 @@ class Linear(nn.Linear):
     the shape of a call; and inputs that are zero cost almost nothing, forward and in the gradient of W. Weights, their start
     and their names are torch's: each loads the other's state dict. On other devices, in other types than float32 and float64
     and under autocast it is torch's layer.
+
+    Args:
+        in_features: I, channels of the input.
+        out_features: O, channels of the output; W is ``[O, I]``.
+        bias: whether there is a b ``[O]``, which is added last.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     The order is fixed so that a row has the same bits whatever stands beside it and however the rows are split into calls,
     which a matrix product of BLAS does not promise: a network then answers a stream with the bits of its training. On the CPU
-    inputs that are zero cost almost nothing, forward and for the gradient of the weight; so it is made for spikes. Where most
-    inputs are other numbers a product of BLAS is a little quicker.
+    inputs that are zero cost almost nothing, forward and for the gradient of the weight; so it is made for spikes. Where few
+    inputs are zero it is about as quick as BLAS (docs/performance.md).
 
     Args:
         x: ``[*, I]``, float32, float64, bfloat16 or float16.
