@@ -18,7 +18,7 @@ DENSITIES = [0.0, 0.1, 0.33, 1.0]
 @pytest.mark.parametrize("dtype", REAL)
 @pytest.mark.parametrize(
     ("rows", "inputs", "outputs"),
-    [(0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 1, 1), (4, 33, 17), (5, 33, 17), (61, 63, 75), (200, 17, 16), (130, 5, 130)],
+    [(0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 1, 1), (4, 33, 17), (5, 33, 17), (32, 63, 40), (61, 63, 75), (200, 17, 16), (130, 5, 130)],
 )
 def test_equals_the_reference(rows: int, inputs: int, outputs: int, dtype: torch.dtype, density: float) -> None:
     check(cases.linear(rows, inputs, outputs, dtype, density=density))
@@ -74,7 +74,9 @@ def test_a_row_has_the_same_bits_wherever_it_stands(dtype: torch.dtype) -> None:
     assert torch.equal(ops.linear(x, weight, bias), whole[::2])
     assert torch.equal(ops.linear(dense, weight, bias), whole[1::2])
     assert torch.equal(torch.cat([ops.linear(row, weight, bias) for row in x[:30].split(1)]), whole[:60:2])
-    assert torch.equal(torch.cat([ops.linear(rows, weight, bias) for rows in dense.split(7)]), whole[1::2])
+    for rows in (4, 7, 32, 50):  # looked up, packed in place of the weights, and blocks
+        assert torch.equal(torch.cat([ops.linear(each, weight, bias) for each in dense.split(rows)]), whole[1::2])
+        assert torch.equal(torch.cat([ops.linear(each, weight, bias) for each in x.split(rows)]), whole[::2])
 
 
 @pytest.mark.parametrize("density", [0.1, 1.0])

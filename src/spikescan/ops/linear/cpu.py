@@ -2,7 +2,8 @@
 
 Rows of the input go in blocks. Where a block is mostly zeros, as spikes are, the other numbers of each row are listed, and only
 their weights are read. Elsewhere a few rows at a time share the reading of each weight. Both add the same products in the same
-order, as one with zero changes no sum. The gradient of the weights goes through lists of each input's rows.
+order, as one with zero changes no sum. Both want the weights packed, which for some rows takes longer than the products: there
+rows and weights change places. The gradient of the weights goes through lists of each input's rows.
 """
 
 import numpy as np
@@ -41,8 +42,11 @@ PANEL = 4
 TOGETHER = 12 if BYTES == 128 else 6
 # Rows of a block: their inputs and the weights of a panel stay in the second cache.
 BLOCK = 60
-# Up to so many rows the weights are read where they lie.
+# Up to so many rows the weights are looked up where they lie, unless that is more than a row's and so many beside.
 FEW = 4
+LOOKUPS = 1 << 16
+# Up to so many rows they are packed in place of the weights.
+SOME = 32
 # The share of inputs other than zero from which on it is quicker to multiply by all, for very many outputs: a list of inputs is
 # made once for all of them.
 DENSE = 0.4
@@ -171,9 +175,11 @@ def _forward(
 
 @kernel
 def _few(x_at, weight_at, bias_at, y_at, like, rows, inputs, outputs, biased):
-    """As `_forward`, without panels: to make them would take longer than to look each weight up."""
+    """As `_forward`, without panels; False, and nothing done, where very much is to be looked up."""
     x, weight = row(x_at, rows * inputs, like), row(weight_at, outputs * inputs, like)
     y, bias = row(y_at, rows * outputs, like), row(bias_at, outputs if biased else 0, like)
+    if (_count(x, 0, rows * inputs) - inputs) * outputs > LOOKUPS:
+        return False
     step = BYTES // x.itemsize
     listed, column = np.empty(inputs + 1, np.int32), scratch(step, x)
     for each in range(rows):
@@ -188,47 +194,62 @@ def _few(x_at, weight_at, bias_at, y_at, like, rows, inputs, outputs, biased):
                 total = fma(load(column, 0, whole(x)), full(x[each * inputs + i], whole(x)), total)
             _put(total, bias, y, each, out, outputs, biased, part(y, lanes))
     release(column)
+    return True
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-    """The outputs ``[R, O]``, and how many inputs are not zero (of a few rows: how many there are)."""
+    """The outputs ``[R, O]``, and how many inputs are not zero (of up to `SOME` rows: how many there are)."""
+    if len(x) <= SOME:
+        return outputs(x, weight, bias), x.new_full((), x.numel(), dtype=torch.int64)
+    y, taken = _products(x, weight, bias, _panel(len(weight), x))
+    return y, taken.sum()
+
+
+def outputs(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The outputs alone, for a call that has no gradient."""
+    (rows, inputs), y = x.shape, x.new_empty(len(x), len(weight))
+    if rows > SOME:
+        return forward(x, weight, bias)[0]
+    if rows <= FEW:
+        bias_at = 0 if bias is None else bias.data_ptr()
+        addresses = x.data_ptr(), weight.data_ptr(), bias_at, y.data_ptr()
+        if _few(*addresses, number_like(x), rows, inputs, len(weight), bias is not None):
+            return y
+    turned = _products(weight, x, None, 1)[0].t()
+    return y.copy_(turned) if bias is None else torch.add(turned, bias, out=y)
+
+
+def _products(x: Tensor, weight: Tensor, bias: Tensor | None, panel: int) -> tuple[Tensor, Tensor]:
+    """The outputs of rows that are gone through in blocks, and how many inputs are not zero, by range; `panel` in vectors."""
     rows, (outputs, inputs) = len(x), weight.shape
     y, like = x.new_empty(rows, outputs), number_like(x)
-    size, biased = (rows, inputs, outputs), bias is not None
-    if rows <= FEW:
-        return outputs_of_few(x, weight, bias), x.new_full((), rows * inputs, dtype=torch.int64)
-    bias_at = 0 if bias is None else bias.data_ptr()
-    panel = _panel(outputs, x)
+    bias_at, biased = (0, False) if bias is None else (bias.data_ptr(), True)
     width = panel * BYTES // x.itemsize
     packed = weight.new_zeros(-(-outputs // width) * width * inputs)
     _pack(weight.data_ptr(), packed.data_ptr(), like, inputs, outputs, width)
     count = parts(rows, -(-inputs * outputs // 16), BLOCK)
     dense = _share(DENSE, outputs, x)
-    each_taken = torch.empty(count, dtype=torch.int64)
+    taken = torch.empty(count, dtype=torch.int64)
     addresses = x.data_ptr(), packed.data_ptr(), bias_at, y.data_ptr()
 
     def run(part: int, low: int, high: int) -> None:
-        taken_at = each_taken[part].data_ptr()
-        _forward(*addresses, taken_at, like, low, high, *size, biased, dense, static(panel), static(TOGETHER))
+        _forward(
+            *addresses,
+            taken[part].data_ptr(),
+            like,
+            low,
+            high,
+            rows,
+            inputs,
+            outputs,
+            biased,
+            dense,
+            static(panel),
+            static(TOGETHER),
+        )
 
     spread(run, rows, BLOCK, count)
-    return y, each_taken.sum()
-
-
-def outputs(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The outputs alone, for a call that has no gradient."""
-    return outputs_of_few(x, weight, bias) if len(x) <= FEW else forward(x, weight, bias)[0]
-
-
-def outputs_of_few(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Of up to `FEW` rows."""
-    rows, inputs = x.shape
-    y = x.new_empty(rows, weight.shape[0])
-    _few(
-        x.data_ptr(), weight.data_ptr(), 0 if bias is None else bias.data_ptr(), y.data_ptr(), number_like(x), rows, inputs,
-        weight.shape[0], bias is not None,
-    )  # fmt: skip
-    return y
+    return y, taken
 
 
 def _share(of_many: float, outputs: int, like: Tensor) -> float:
