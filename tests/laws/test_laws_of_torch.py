@@ -123,6 +123,28 @@ def test_copies_are_equal_and_apart(case, duplicate):
     assert torch.equal(module(x)[0], y)
 
 
+def assigned(module):
+    module.load_state_dict(copy.deepcopy(module.state_dict()), assign=True)
+    return module
+
+
+REMADE = COPIES | {
+    "assigned": assigned,
+    "moved": lambda module: module.to("meta").to_empty(device="cpu"),
+    "of a copy": lambda module: assigned(copy.deepcopy(module)),
+}
+
+
+@everything
+@pytest.mark.parametrize("remake", REMADE.values(), ids=REMADE.keys())
+def test_parameters_stay_spared_from_weight_decay(case, remake):
+    def spared(module):
+        return {name for name, each in module.named_parameters() if getattr(each, "no_weight_decay", False)}
+
+    module = case.module(case.input())
+    assert spared(remake(module)) == spared(case.module(case.input()))
+
+
 @everything
 def test_states_are_pickled(case):
     x = case.input(dtype=torch.float32)

@@ -1,8 +1,8 @@
 """The one contract of everything that has time in it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from spikescan.ops._checks import compute_dtype
 
 __all__ = [
     "Cost",
+    "KeepsMarks",
     "Learns",
     "Neuron",
     "State",
@@ -32,7 +33,40 @@ __all__ = [
 State = Any
 
 
-class Temporal(nn.Module, ABC):
+class KeepsMarks(nn.Module):
+    """A module whose parameters stay spared from weight decay when it is copied, moved or loaded into.
+
+    torch then makes new ones where it can, without the attribute `no_weight_decay`.
+    """
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_marked": self._marked()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        marked = state.pop("_marked", ())
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._mark(marked)
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
+        marked = self._marked()
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._mark(marked)
+        return self
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        marked = self._marked()
+        super()._load_from_state_dict(*args, **kwargs)
+        self._mark(marked)
+
+    def _marked(self) -> list[str]:
+        return [name for name, each in self._parameters.items() if getattr(each, "no_weight_decay", False)]
+
+    def _mark(self, names: Iterable[str]) -> None:
+        for name in names:
+            no_weight_decay(self._parameters[name])  # type: ignore[arg-type]
+
+
+class Temporal(KeepsMarks, ABC):
     """A neuron, layer or model over time, run in parallel by calling it and one time step at a time by `step`.
 
     Both carry the same state and give the same output: ``module(x)`` equals the loop
@@ -147,7 +181,10 @@ def at_rest(x_t: Tensor, *before: int) -> Tensor:
 
 
 def no_weight_decay(parameter: nn.Parameter) -> nn.Parameter:
-    """Mark a decay, a threshold or a time constant: pulling it to zero would change what it means."""
+    """Mark a decay, a threshold or a time constant: pulling it to zero would change what it means.
+
+    The module that has it should be one that `KeepsMarks`.
+    """
     parameter.no_weight_decay = True  # type: ignore[attr-defined]
     return parameter
 
