@@ -168,3 +168,14 @@ def test_moves_to_float64(case):
     y, state = module(x.double())
     assert y.dtype == torch.float64
     assert all(tensor.dtype in (torch.float64, torch.int64) for tensor in tensors(state))
+
+
+@everything
+def test_the_default_dtype_is_that_of_all_parameters(case):
+    torch.set_default_dtype(torch.float64)
+    try:
+        module = case.build(3, 6)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    floating = [each for each in module.state_dict().values() if each.is_floating_point()]
+    assert all(each.dtype == torch.float64 for each in floating)

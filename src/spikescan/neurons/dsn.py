@@ -146,4 +146,10 @@ def initial_bias(owner: str, initial_decay: float | Sequence[float], tau: float,
     steps = torch.linspace(math.log(-1.0 / math.log(low)), math.log(-1.0 / math.log(high)), channels).exp()
     decay = torch.exp(-1.0 / steps)
     # sigmoid(b)^(1/tau) = decay, so b = logit(decay^tau).
-    return torch.logit(decay.double() ** tau).float()
+    bias = torch.logit(decay.double() ** tau).to(torch.get_default_dtype())
+    if not bias.is_meta and not bool(bias.isfinite().all()):
+        raise InputError(
+            f"{owner}: initial_decay is {initial_decay} and tau {tau}, so near to 0 or 1 that the gate's bias would be infinite, "
+            f"and could not be learnt; take a decay of at most 0.9999999, or a tau nearer to 1."
+        )
+    return bias

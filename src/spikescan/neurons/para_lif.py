@@ -76,10 +76,10 @@ class _CurrentBased(SweptNeuron):
         super().__init__()
         self.learn_tau = learn_tau
         for name, tau in (("synaptic", tau_syn), ("membrane", tau_mem)):
-            if not tau > 0.0:
+            if not 0.0 < tau < math.inf:
                 raise InputError(f"{type(self).__name__}: a time constant is {tau}, expected a number above 0 (steps).")
-            # sigmoid(w) = exp(-1 / tau)
-            logit = torch.tensor(-math.log(math.expm1(1.0 / tau)))
+            # sigmoid(w) = exp(-1 / tau), so w = -log(exp(1 / tau) - 1), which here cannot overflow.
+            logit = torch.tensor(-1.0 / tau - math.log(-math.expm1(-1.0 / tau)))
             if learn_tau:
                 self.register_parameter(f"{name}_logit", no_weight_decay(nn.Parameter(logit)))
             else:

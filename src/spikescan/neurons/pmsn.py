@@ -167,7 +167,7 @@ class PMSN(SweptNeuron):
 
 
 def _parameter(values: Tensor) -> nn.Parameter:
-    return no_weight_decay(nn.Parameter(values.float()))
+    return no_weight_decay(nn.Parameter(values.to(torch.get_default_dtype())))
 
 
 def _product(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

@@ -167,7 +167,7 @@ class S5RF(SweptNeuron):
         self.log_step = no_weight_decay(nn.Parameter(log_uniform("S5RF", channels, step_range)))
         self.log_rate = no_weight_decay(nn.Parameter(torch.full((channels,), math.log(0.5))))
         blocks = _legs_frequencies(block_size).repeat(math.ceil(channels / block_size))
-        self.frequency = no_weight_decay(nn.Parameter(blocks[:channels].float()))
+        self.frequency = no_weight_decay(nn.Parameter(blocks[:channels].to(torch.get_default_dtype())))
 
     def cell(self) -> Cell:
         """The complex step, in two real numbers."""
