@@ -170,6 +170,35 @@ def test_moves_to_float64(case):
     assert all(tensor.dtype in (torch.float64, torch.int64) for tensor in tensors(state))
 
 
+@pytest.mark.parametrize("case", NEURONS, ids=lambda case: case.name)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_half_precision_rounds_input_and_parameters_alone(case, dtype):
+    """What is made of them is float32: a bfloat16 decay near 1 would lose its leak."""
+    x = normal((63, 2, 3), 0, torch.float32).to(dtype)
+    module = case.module(x)
+    wide = copy.deepcopy(module).double()
+    pairs = [(module.trace(x)["membrane"], wide.trace(x.double())["membrane"])]
+    pairs += zip(tensors(module(x)[1]), tensors(wide(x.double())[1]), strict=True)
+    for got, expected in pairs:
+        torch.testing.assert_close(got.to(expected.dtype), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("case", NEURONS, ids=lambda case: case.name)
+@pytest.mark.parametrize("shape", [(0, 2, 3), (4, 0, 3), (4, 2, 3, 0)], ids=str)
+def test_nothing_has_a_trace_of_nothing(case, shape):
+    x = torch.zeros(shape, dtype=case.dtype)
+    assert case.module(x).trace(x)["membrane"].shape == x.shape
+
+
+@pytest.mark.parametrize("case", NEURONS, ids=lambda case: case.name)
+def test_a_view_that_torch_has_yet_to_negate_is_read_right(case):
+    values = normal((6, 2, 3), 0, case.dtype)
+    lazy = torch.complex(values, -values).conj().imag
+    assert lazy.is_neg()
+    module = case.module(values)
+    assert torch.equal(module(lazy)[0], module(values)[0])
+
+
 @everything
 def test_the_default_dtype_is_that_of_all_parameters(case):
     torch.set_default_dtype(torch.float64)

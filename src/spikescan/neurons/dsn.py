@@ -11,6 +11,7 @@ from spikescan import ops
 from spikescan.errors import InputError
 from spikescan.firing import Firing, Integer
 from spikescan.neurons.base import Cost, Neuron, at_rest, check_channels, no_weight_decay
+from spikescan.ops._checks import in_compute_dtype
 
 __all__ = ["DSN", "DSNState", "initial_bias"]
 
@@ -109,6 +110,7 @@ class DSN(Neuron):
     def trace(self, x: Tensor, state: DSNState | None = None) -> dict[str, Tensor]:
         """See `Neuron.trace`; with "decay"."""
         membrane, window = self.unpack(state, DSNState)
+        x = in_compute_dtype(x)
         gate, _ = ops.causal_conv(x, self.weight, self.bias, window=window)
         log_decay = nn.functional.logsigmoid(gate) / self.tau
         states, _ = ops.linear_recurrence(log_decay.exp(), -torch.expm1(log_decay) * x, membrane)

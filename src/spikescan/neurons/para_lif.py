@@ -14,7 +14,7 @@ from spikescan.firing import Binary, FastSigmoid, Firing
 from spikescan.neurons.base import Cost, Temporal, no_weight_decay
 from spikescan.neurons.padding import zero_padding
 from spikescan.neurons.swept import SweptNeuron
-from spikescan.ops._checks import compute_dtype
+from spikescan.ops._checks import compute_dtype, in_compute_dtype
 from spikescan.ops._firing import IDENTITY
 from spikescan.ops.sweep import Cell, relu, sigmoid
 
@@ -87,7 +87,7 @@ class _CurrentBased(SweptNeuron):
 
     def coefficients(self, device: torch.device) -> tuple[Tensor, ...]:
         """The decays of current and membrane, and 1 less the second, without cancellation."""
-        a, b = self.synaptic_logit, self.membrane_logit
+        a, b = in_compute_dtype(self.synaptic_logit), in_compute_dtype(self.membrane_logit)
         return torch.sigmoid(a), torch.sigmoid(b), torch.sigmoid(-b)
 
 

@@ -44,7 +44,7 @@ class _ParallelSpikingUnit(Neuron):
 
     def _leaky(self, drive: Tensor, before: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         """The sums of lambda^(t - i) drive_i over i <= t, and the one after the last valid step."""
-        sums, _ = ops.linear_recurrence(drive.new_tensor(1.0 - 1.0 / self.tau), drive, before)
+        sums, _ = ops.linear_recurrence(drive.new_full((), 1.0 - 1.0 / self.tau), drive, before)
         return sums, at_last_valid(sums, before, lengths)
 
     def _resets(self, spikes: Tensor, before: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
