@@ -151,7 +151,7 @@ def initial_bias(owner: str, initial_decay: float | Sequence[float], tau: float,
     bias = torch.logit(decay.double() ** tau).to(torch.get_default_dtype())
     if not bias.is_meta and not bool(bias.isfinite().all()):
         raise InputError(
-            f"{owner}: initial_decay is {initial_decay} and tau {tau}, so near to 0 or 1 that the gate's bias would be infinite, "
-            f"and could not be learnt; take a decay of at most 0.9999999, or a tau nearer to 1."
+            f"{owner}: initial_decay is {initial_decay} and tau {tau}, so near to 0 or 1 that the gate's bias would be "
+            f"infinite and not be learnt; take a decay of at most 0.9999999, or a tau nearer to 1."
         )
     return bias

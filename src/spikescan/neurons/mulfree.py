@@ -179,7 +179,9 @@ class MulFreePSN(Neuron):
         (window,) = self.unpack(state, MulFreePSNState)
         taps, bias = self._fused(*self._statistics(x, window, None)[:2]) if self._measures(x) else self.fused()
         shifted = bias - _initial_bias(self.firing)
-        return {"membrane": ops.causal_conv(in_compute_dtype(x), taps, shifted, dilation=self.dilation, window=window)[0]}
+        return {
+            "membrane": ops.causal_conv(in_compute_dtype(x), taps, shifted, dilation=self.dilation, window=window)[0]
+        }
 
     def cost(self) -> Cost:
         """A shift and an addition a tap, in place of the multiplications of a sliding PSN."""

@@ -108,6 +108,8 @@ class PMSN(SweptNeuron):
             raise InputError(f"PMSN: current_scale is {current_scale}, expected a number above 0.")
         if not isinstance(firing, Binary | None):
             raise InputError(f"PMSN: firing is {firing}, expected Binary(threshold): its reset is that of one spike.")
+        if firing is not None and not firing.threshold > 0.0:
+            raise InputError(f"PMSN: firing is {firing}, expected a threshold above 0: the reset takes whole ones off.")
         self.channels = channels
         self.compartments = compartments
         self.current_scale = float(current_scale)
