@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from spikescan.errors import InputError
-from spikescan.firing import Firing
+from spikescan.firing import Firing, Membrane
 from spikescan.ops._checks import compute_dtype
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "at_rest",
     "check_carried",
     "check_channels",
+    "check_spikes",
     "check_state",
     "check_stateless",
     "detach",
@@ -100,7 +101,9 @@ class Temporal(KeepsMarks, ABC):
     def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run one time step: ``x_t`` is ``[B, C, *]``; returns the output ``[B, C', *]`` and the next state.
 
-        It is the parallel run at T = 1: the same code, so the same bits.
+        It is the parallel run at T = 1: the same code, so the same bits. Hooks of the module itself are those of `forward` and
+        do not run: what prunes a neuron's own weights by one is to be made permanent before
+        (``torch.nn.utils.prune.remove``).
         """
         y, state = self.forward(x_t.unsqueeze(0), state)
         return y.squeeze(0), state
@@ -187,6 +190,12 @@ def no_weight_decay(parameter: nn.Parameter) -> nn.Parameter:
     """
     parameter.no_weight_decay = True  # type: ignore[attr-defined]
     return parameter
+
+
+def check_spikes(owner: str, firing: Firing) -> None:
+    """Raise unless there are spikes for a reset to take off."""
+    if isinstance(firing, Membrane):
+        raise InputError(f"{owner}: a reset needs spikes, and Membrane() has none; take a neuron without a reset.")
 
 
 def check_channels(module: nn.Module, x: Tensor, axis: int, channels: int) -> None:

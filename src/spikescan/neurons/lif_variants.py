@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from spikescan import ops
 from spikescan.errors import InputError
 from spikescan.firing import Binary, Firing, Rectangular
-from spikescan.neurons.base import Cost, Neuron, at_rest, check_carried, check_channels, no_weight_decay
+from spikescan.neurons.base import Cost, Neuron, at_rest, check_carried, check_channels, check_spikes, no_weight_decay
 from spikescan.neurons.padding import zero_padding
 from spikescan.neurons.swept import SweptNeuron
 from spikescan.ops._checks import compute_dtype, in_compute_dtype
@@ -241,6 +241,7 @@ class ALIF(SweptNeuron):
         self.beta = float(beta)
         self.detach_reset = detach_reset
         self.firing = Binary() if firing is None else firing
+        check_spikes("ALIF", self.firing)
 
     def cell(self) -> Cell:
         """The step, with or without a gradient through the reset."""
@@ -451,6 +452,7 @@ class DelayedResetLIF(SweptNeuron):
         self.tau = float(tau)
         self.detach_reset = detach_reset
         self.firing = Binary() if firing is None else firing
+        check_spikes("DelayedResetLIF", self.firing)
 
     def cell(self) -> Cell:
         """The step, with or without a gradient through the reset."""
