@@ -106,6 +106,25 @@ def test_a_refused_input_changes_nothing(model, x):
     assert torch.equal(live.push(x[1]), other.push(x[1]))
 
 
+@pytest.mark.parametrize("wrong", [torch.zeros(2, 5), torch.zeros(2, 3, dtype=torch.float64)], ids=["shape", "dtype"])
+def test_a_refused_input_is_no_part_of_what_comes_later(wrong, tmp_path):
+    """A bare neuron takes any channels and either dtype at rest; its state is of one kind."""
+    live = stream(LIF().eval(), batch=2)
+    live.push(torch.ones(2, 3))
+    with pytest.raises(InputError):
+        live.push(wrong)
+    live.reset(0)
+    live.add()
+    y_t = live.push(torch.ones(3, 3))
+    assert y_t.dtype == torch.float32
+    with pytest.raises(InputError):
+        live.push(wrong.new_zeros(3, wrong.shape[1]))
+    live.save(tmp_path / "streams")
+    again = stream(LIF().eval(), batch=1)
+    again.load(tmp_path / "streams")
+    assert torch.equal(again.push(torch.ones(3, 3)), live.push(torch.ones(3, 3)))
+
+
 class OnlyWhole(Temporal):
     streamable = False
 

@@ -208,13 +208,18 @@ class Counted:
 
 def relative_one_by_one(x: torch.Tensor, outputs: int, weight: torch.Tensor, from_mean: bool) -> list[list[float]]:
     """A series ``[T, C]`` of one place through a linear map of its relative values and back: counted, but for the map."""
-    total, squares, n, y = Counted(0.0), Counted(0.0), 0, []
+    total, squares, mean, n, y = Counted(0.0), Counted(0.0), Counted(0.0), 0, []
     for row in x.tolist():
         values = [Counted(value) for value in row]
-        for value in values:
-            total, squares, n = total + value, squares + value * value, n + 1
+        of_step = sum(values[1:], values[0])
+        step_mean = of_step * (1.0 / len(values))
+        away = [value - step_mean for value in values]
+        within = [each * each for each in away]
+        moved = step_mean - mean
+        squares = squares + sum(within[1:], within[0]) + moved * moved * (n * len(values) / (n + len(values)))
+        total, n = total + of_step, n + len(values)
         mean = total * (1.0 / n)
-        variance = (squares - total * mean + 1.0) * (1.0 / (n + 1))
+        variance = (squares + 1.0) * (1.0 / (n + 1))
         root = variance.reciprocal_root()
         deviation = variance * root
         shown = [((value - mean) * root).value for value in values]

@@ -123,6 +123,28 @@ def test_copies_are_equal_and_apart(case, duplicate):
     assert torch.equal(module(x)[0], y)
 
 
+def assigned(module):
+    module.load_state_dict(copy.deepcopy(module.state_dict()), assign=True)
+    return module
+
+
+REMADE = COPIES | {
+    "assigned": assigned,
+    "moved": lambda module: module.to("meta").to_empty(device="cpu"),
+    "of a copy": lambda module: assigned(copy.deepcopy(module)),
+}
+
+
+@everything
+@pytest.mark.parametrize("remake", REMADE.values(), ids=REMADE.keys())
+def test_parameters_stay_spared_from_weight_decay(case, remake):
+    def spared(module):
+        return {name for name, each in module.named_parameters() if getattr(each, "no_weight_decay", False)}
+
+    module = case.module(case.input())
+    assert spared(remake(module)) == spared(case.module(case.input()))
+
+
 @everything
 def test_states_are_pickled(case):
     x = case.input(dtype=torch.float32)
@@ -146,3 +168,43 @@ def test_moves_to_float64(case):
     y, state = module(x.double())
     assert y.dtype == torch.float64
     assert all(tensor.dtype in (torch.float64, torch.int64) for tensor in tensors(state))
+
+
+@pytest.mark.parametrize("case", NEURONS, ids=lambda case: case.name)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_half_precision_rounds_input_and_parameters_alone(case, dtype):
+    """What is made of them is float32: a bfloat16 decay near 1 would lose its leak."""
+    x = normal((63, 2, 3), 0, torch.float32).to(dtype)
+    module = case.module(x)
+    wide = copy.deepcopy(module).double()
+    pairs = [(module.trace(x)["membrane"], wide.trace(x.double())["membrane"])]
+    pairs += zip(tensors(module(x)[1]), tensors(wide(x.double())[1]), strict=True)
+    for got, expected in pairs:
+        torch.testing.assert_close(got.to(expected.dtype), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("case", NEURONS, ids=lambda case: case.name)
+@pytest.mark.parametrize("shape", [(0, 2, 3), (4, 0, 3), (4, 2, 3, 0)], ids=str)
+def test_nothing_has_a_trace_of_nothing(case, shape):
+    x = torch.zeros(shape, dtype=case.dtype)
+    assert case.module(x).trace(x)["membrane"].shape == x.shape
+
+
+@pytest.mark.parametrize("case", NEURONS, ids=lambda case: case.name)
+def test_a_view_that_torch_has_yet_to_negate_is_read_right(case):
+    values = normal((6, 2, 3), 0, case.dtype)
+    lazy = torch.complex(values, -values).conj().imag
+    assert lazy.is_neg()
+    module = case.module(values)
+    assert torch.equal(module(lazy)[0], module(values)[0])
+
+
+@everything
+def test_the_default_dtype_is_that_of_all_parameters(case):
+    torch.set_default_dtype(torch.float64)
+    try:
+        module = case.build(3, 6)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    floating = [each for each in module.state_dict().values() if each.is_floating_point()]
+    assert all(each.dtype == torch.float64 for each in floating)

@@ -51,6 +51,25 @@ def test_standardised_by_the_past_as_its_equation_says():
         torch.testing.assert_close(y[t, :, 1], 2.0 * x[t, :, 0] - mean)
 
 
+@pytest.mark.parametrize("level", [0.0, 1e3, 1e5])
+def test_a_series_far_from_zero_looks_the_same(level):
+    """In float32, where a sum of squares would hold no digit of the deviation."""
+    torch.manual_seed(0)
+    x = torch.randn(300, 2, 3, 2, dtype=torch.float64) + level
+    relative = Standardised(RateReadout())
+    got, expected = relative.relative(x.float()), relative.relative(x.float().double())
+    torch.testing.assert_close(got.deviation.double(), expected.deviation, rtol=1e-2, atol=0.0)
+    torch.testing.assert_close(got.values.double(), expected.values, rtol=0.0, atol=1e-6 * max(level, 1.0))
+
+
+def test_modules_without_time_are_lifted():
+    linear, x = nn.Linear(3, 2), torch.randn(4, 2, 3, 5)
+    y, _ = EachPlace(linear)(x)
+    torch.testing.assert_close(y, linear(x.movedim(2, -1)).movedim(-1, 2))
+    assert Standardised(EachPlace(linear))(x)[0].shape == (4, 2, 2, 5)
+    assert Standardised(nn.Identity())(x)[0].shape == x.shape
+
+
 @pytest.mark.parametrize("linear", [0, 4])
 def test_a_level_that_was_never_trained_on_shifts_the_forecast_alone(linear):
     torch.manual_seed(0)

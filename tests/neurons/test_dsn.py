@@ -52,6 +52,13 @@ def test_an_initial_decay_outside_its_range(initial_decay: object) -> None:
         DSN(3, initial_decay=initial_decay)
 
 
+@pytest.mark.parametrize("arguments", [{"initial_decay": 0.99999999}, {"tau": 1e4}])
+def test_a_bias_without_end_is_refused(arguments: dict[str, float]) -> None:
+    with pytest.raises(InputError, match=r"initial_decay is .* would be infinite"):
+        DSN(3, **arguments)
+    assert DSN(3, initial_decay=0.9999999).bias.isfinite().all()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -43,3 +43,11 @@ def test_an_order_is_at_most_the_number_of_steps() -> None:
 def test_what_does_not_exist_is_answered_with_the_nearest(call: object, said: str) -> None:
     with pytest.raises(InputError, match=said):
         call()
+
+
+@pytest.mark.parametrize(
+    "name", ["if", "lif", "alif", "clif", "glif", "klif", "delayed_reset_lif", "pmsn", "psu", "ipsu", "rpsu"]
+)
+def test_a_reset_without_spikes_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=r"Membrane\(\)"):
+        create_neuron(name, 3, 5, {"firing": "membrane"})

@@ -30,6 +30,12 @@ def test_it_starts_at_its_time_constants(make: type[ParaLIF | SPSN], learn_tau: 
     assert all(parameter.no_weight_decay for parameter in neuron.parameters())
 
 
+def test_a_time_constant_much_shorter_than_a_step() -> None:
+    """The authors' defaults are of a millisecond, in seconds."""
+    a, b, gain = ParaLIF(1e-3, 1e-3).coefficients(torch.device("cpu"))
+    assert (a, b, gain) == (0.0, 0.0, 1.0)
+
+
 def test_the_default_threshold_can_be_reached() -> None:
     assert ParaLIF().firing == Binary(1.0, FastSigmoid(100.0))
     assert ParaLIF(normalisation="tanh").firing.threshold == 0.5

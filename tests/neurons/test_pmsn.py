@@ -80,6 +80,7 @@ def test_no_weight_decay_touches_its_dynamics() -> None:
         (lambda: PMSN(3, compartments=9), "PMSN: compartments is 9, expected 1 to 8"),
         (lambda: PMSN(3, current_scale=0.0), "PMSN: current_scale is 0.0, expected a number above 0"),
         (lambda: PMSN(3, firing=Integer(4)), "PMSN: firing is Integer.*expected Binary"),
+        (lambda: PMSN(3, firing=Binary(0.0)), "PMSN: firing is Binary.*expected a threshold above 0"),
         (lambda: PMSN(3, step_range=(0.1,)), "PMSN: step_range is"),
     ],
 )

@@ -202,9 +202,9 @@ class _Walk:
         y = part.undo(seen, inner.values, self.lengths)
         channels, outputs, places = x.shape[2], y.shape[2], self.steps * x.shape[3:].numel()
         layer = self._layer(path, part, "other")
-        each = Operations(  # the deviation from its reciprocal root takes one product, the variance two, the mean one
-            multiplications=2 * channels + outputs + 4,
-            additions=3 * channels + part.from_mean * outputs + 2,
+        each = Operations(  # products: two means, how far the mean has moved two, variance and deviation one each
+            multiplications=2 * channels + outputs + 6,
+            additions=4 * channels + part.from_mean * outputs + 3,
             transcendentals=1,
         )
         self._both(layer, each * places)

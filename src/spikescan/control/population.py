@@ -13,7 +13,7 @@ from spikescan.firing import Binary
 from spikescan.layers import Linear, Sequential
 from spikescan.models.parts import MakeNeuron, build_norm, check_sizes, spiking
 from spikescan.neurons import IF
-from spikescan.neurons.base import State, Temporal, check_stateless, no_weight_decay
+from spikescan.neurons.base import KeepsMarks, State, Temporal, check_stateless, no_weight_decay
 from spikescan.neurons.padding import zero_padding
 
 __all__ = ["PopulationActor", "PopulationDecoder", "PopulationEncoder"]
@@ -21,7 +21,7 @@ __all__ = ["PopulationActor", "PopulationDecoder", "PopulationEncoder"]
 _ENCODER_THRESHOLD = 0.999  # PopSAN's 1 - epsilon: a neuron at the centre of its field fires at every step
 
 
-class PopulationEncoder(nn.Module):
+class PopulationEncoder(KeepsMarks):
     r"""Each number becomes the stimulation of a population with Gaussian receptive fields.
 
     .. math:: A_{d,j} = \exp\left(-\frac{(x_d - \mu_{d,j})^2}{2 \sigma_{d,j}^2}\right)

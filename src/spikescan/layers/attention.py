@@ -130,7 +130,7 @@ class DecayingSum(Temporal):
         self.channels = channels
         self.heads = heads
         constants = torch.linspace(math.log(low), math.log(high), heads, dtype=torch.float64).exp()
-        logit = torch.logit(torch.exp(-1.0 / constants)).float()
+        logit = torch.logit(torch.exp(-1.0 / constants)).to(torch.get_default_dtype())
         if learn:
             self.decay_logit: Tensor = no_weight_decay(nn.Parameter(logit))
         else:

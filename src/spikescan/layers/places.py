@@ -4,11 +4,11 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from spikescan import ops
 from spikescan.errors import InputError
-from spikescan.layers.sequential import describe
+from spikescan.layers.sequential import describe, lift
 from spikescan.neurons.base import State, Temporal, at_rest, check_carried, map_state
 from spikescan.neurons.padding import at_last_valid, zero_padding
 
@@ -31,16 +31,16 @@ class EachPlace(Temporal):
     ``[T, B, C, *]`` to ``[T, B, K, *]`` for a module ``[T, B, C]`` to ``[T, B, K]``. Places are pixels, sensors, variables.
 
     Args:
-        module: takes no space.
+        module: takes no space; temporal, or lifted as in `Sequential`.
 
     Raises:
         InputError: the state is of another batch size or other places.
     """
 
-    def __init__(self, module: Temporal) -> None:
+    def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        self.module = module
-        describe(self, [module])
+        self.module = lift(module)
+        describe(self, [self.module])
 
     def forward(self, x: Tensor, state: State | None = None, lengths: Tensor | None = None) -> tuple[Tensor, State]:
         """See `Temporal.forward`."""
@@ -76,7 +76,7 @@ class StandardisedState(NamedTuple):
     total: Tensor
     """The sum of the inputs: ``[B, 1, *]``."""
     squares: Tensor
-    """The sum of their squares: ``[B, 1, *]``."""
+    """The sum of the squares of their differences from the mean so far: ``[B, 1, *]``."""
     module: State
 
 
@@ -92,7 +92,7 @@ class Relative(NamedTuple):
     total: Tensor
     """The sum of the inputs up to each step: ``[T, B, 1, *]``."""
     squares: Tensor
-    """The sum of their squares: ``[T, B, 1, *]``."""
+    """The sum of the squares of their differences from the mean: ``[T, B, 1, *]``."""
 
 
 class Standardised(Temporal):
@@ -108,15 +108,15 @@ class Standardised(Temporal):
     The 1 is a value of variance 1 before the first, so that a constant input has a deviation.
 
     Args:
-        module: such as `EachPlace`.
+        module: such as `EachPlace`; temporal, or lifted as in `Sequential`.
         from_mean: whether the mean is added to the output; without it the output is a difference, such as of two inputs.
     """
 
-    def __init__(self, module: Temporal, *, from_mean: bool = True) -> None:
+    def __init__(self, module: nn.Module, *, from_mean: bool = True) -> None:
         super().__init__()
-        self.module = module
+        self.module = lift(module)
         self.from_mean = from_mean
-        describe(self, [module])
+        describe(self, [self.module])
 
     def forward(
         self, x: Tensor, state: StandardisedState | None = None, lengths: Tensor | None = None
@@ -141,14 +141,20 @@ class Standardised(Temporal):
     @staticmethod
     def _relative(x: Tensor, steps: Tensor, total: Tensor, squares: Tensor, lengths: Tensor | None) -> Relative:
         dtype, x = x.dtype, zero_padding(x, lengths).to(total.dtype)
-        one = x.new_ones(())
-        totals, _ = ops.linear_recurrence(one, x.sum(2, keepdim=True), total)
-        all_squares, _ = ops.linear_recurrence(one, x.square().sum(2, keepdim=True), squares)
-        seen = steps + torch.arange(1, len(x) + 1, device=x.device).unsqueeze(1)
-        count = (seen * x.shape[2]).to(x.dtype).view(*seen.shape, *[1] * (x.ndim - 2))
-        mean = totals / count
-        # Rounding may leave less than nothing of the difference.
-        deviation = ((1.0 + (all_squares - totals * mean).clamp(min=0.0)) / (count + 1.0)).sqrt()
+        one, channels = x.new_ones(()), x.shape[2]
+        step_total = x.sum(2, keepdim=True)
+        totals, _ = ops.linear_recurrence(one, step_total, total)
+        seen = steps + torch.arange(len(x) + 1, device=x.device).unsqueeze(1)
+        counts = (seen * channels).to(x.dtype).view(*seen.shape, *[1] * (x.ndim - 2))
+        means = torch.cat([total.unsqueeze(0), totals]) / counts.clamp(min=1.0)
+        before, count, mean = counts[:-1], counts[1:], means[1:]
+        # What a step adds to them (Chan et al., 1979): sums of squares of the inputs themselves lose all digits of a series
+        # far from zero.
+        step_mean = step_total / channels
+        of_step = (x - step_mean).square().sum(2, keepdim=True)
+        of_move = (step_mean - means[:-1]).square() * (before * channels / count)
+        all_squares, _ = ops.linear_recurrence(one, of_step + of_move, squares)
+        deviation = ((1.0 + all_squares) / (count + 1.0)).sqrt()
         return Relative(((x - mean) / deviation).to(dtype), mean, deviation, totals, all_squares)
 
     def _started(self, x: Tensor, state: StandardisedState | None) -> tuple[Tensor, Tensor, Tensor, State | None]:

@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor, nn
 
-from spikescan.neurons.base import no_weight_decay
+from spikescan.neurons.base import KeepsMarks, no_weight_decay
 
 __all__ = ["Scale"]
 
 
-class Scale(nn.Module):
+class Scale(KeepsMarks):
     """y = exp(`log_scale`) x with one learnt scale for each of the last axis's channels, 1 at the start.
 
     Before a neuron it is a threshold of its own for each channel: x / exp(v) meets 1 where x meets exp(v), with

@@ -58,7 +58,7 @@ class S4D(Temporal):
         self.states = states
         modes = states // 2
         log_step = torch.empty(channels).uniform_(math.log(low), math.log(high))
-        frequency = math.pi * torch.arange(modes, dtype=torch.float32).repeat(channels, 1)
+        frequency = math.pi * torch.arange(modes, dtype=torch.get_default_dtype()).repeat(channels, 1)
         self.log_step = no_weight_decay(nn.Parameter(log_step))
         self.log_decay = no_weight_decay(nn.Parameter(torch.full((channels, modes), math.log(0.5))))
         self.frequency = no_weight_decay(nn.Parameter(frequency))

@@ -1,18 +1,19 @@
 """The one contract of everything that has time in it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from spikescan.errors import InputError
-from spikescan.firing import Firing
+from spikescan.firing import Firing, Membrane
 from spikescan.ops._checks import compute_dtype
 
 __all__ = [
     "Cost",
+    "KeepsMarks",
     "Learns",
     "Neuron",
     "State",
@@ -20,6 +21,7 @@ __all__ = [
     "at_rest",
     "check_carried",
     "check_channels",
+    "check_spikes",
     "check_state",
     "check_stateless",
     "detach",
@@ -32,7 +34,40 @@ __all__ = [
 State = Any
 
 
-class Temporal(nn.Module, ABC):
+class KeepsMarks(nn.Module):
+    """A module whose parameters stay spared from weight decay when it is copied, moved or loaded into.
+
+    torch then makes new ones where it can, without the attribute `no_weight_decay`.
+    """
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_marked": self._marked()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        marked = state.pop("_marked", ())
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._mark(marked)
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Self:
+        marked = self._marked()
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._mark(marked)
+        return self
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        marked = self._marked()
+        super()._load_from_state_dict(*args, **kwargs)
+        self._mark(marked)
+
+    def _marked(self) -> list[str]:
+        return [name for name, each in self._parameters.items() if getattr(each, "no_weight_decay", False)]
+
+    def _mark(self, names: Iterable[str]) -> None:
+        for name in names:
+            no_weight_decay(self._parameters[name])  # type: ignore[arg-type]
+
+
+class Temporal(KeepsMarks, ABC):
     """A neuron, layer or model over time, run in parallel by calling it and one time step at a time by `step`.
 
     Both carry the same state and give the same output: ``module(x)`` equals the loop
@@ -66,7 +101,9 @@ class Temporal(nn.Module, ABC):
     def step(self, x_t: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run one time step: ``x_t`` is ``[B, C, *]``; returns the output ``[B, C', *]`` and the next state.
 
-        It is the parallel run at T = 1: the same code, so the same bits.
+        It is the parallel run at T = 1: the same code, so the same bits. Hooks of the module itself are those of `forward` and
+        do not run: what prunes a neuron's own weights by one is to be made permanent before
+        (``torch.nn.utils.prune.remove``).
         """
         y, state = self.forward(x_t.unsqueeze(0), state)
         return y.squeeze(0), state
@@ -147,9 +184,18 @@ def at_rest(x_t: Tensor, *before: int) -> Tensor:
 
 
 def no_weight_decay(parameter: nn.Parameter) -> nn.Parameter:
-    """Mark a decay, a threshold or a time constant: pulling it to zero would change what it means."""
+    """Mark a decay, a threshold or a time constant: pulling it to zero would change what it means.
+
+    The module that has it should be one that `KeepsMarks`.
+    """
     parameter.no_weight_decay = True  # type: ignore[attr-defined]
     return parameter
+
+
+def check_spikes(owner: str, firing: Firing) -> None:
+    """Raise unless there are spikes for a reset to take off."""
+    if isinstance(firing, Membrane):
+        raise InputError(f"{owner}: a reset needs spikes, and Membrane() has none; take a neuron without a reset.")
 
 
 def check_channels(module: nn.Module, x: Tensor, axis: int, channels: int) -> None:

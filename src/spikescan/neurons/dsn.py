@@ -11,6 +11,7 @@ from spikescan import ops
 from spikescan.errors import InputError
 from spikescan.firing import Firing, Integer
 from spikescan.neurons.base import Cost, Neuron, at_rest, check_channels, no_weight_decay
+from spikescan.ops._checks import in_compute_dtype
 
 __all__ = ["DSN", "DSNState", "initial_bias"]
 
@@ -109,6 +110,7 @@ class DSN(Neuron):
     def trace(self, x: Tensor, state: DSNState | None = None) -> dict[str, Tensor]:
         """See `Neuron.trace`; with "decay"."""
         membrane, window = self.unpack(state, DSNState)
+        x = in_compute_dtype(x)
         gate, _ = ops.causal_conv(x, self.weight, self.bias, window=window)
         log_decay = nn.functional.logsigmoid(gate) / self.tau
         states, _ = ops.linear_recurrence(log_decay.exp(), -torch.expm1(log_decay) * x, membrane)
@@ -146,4 +148,10 @@ def initial_bias(owner: str, initial_decay: float | Sequence[float], tau: float,
     steps = torch.linspace(math.log(-1.0 / math.log(low)), math.log(-1.0 / math.log(high)), channels).exp()
     decay = torch.exp(-1.0 / steps)
     # sigmoid(b)^(1/tau) = decay, so b = logit(decay^tau).
-    return torch.logit(decay.double() ** tau).float()
+    bias = torch.logit(decay.double() ** tau).to(torch.get_default_dtype())
+    if not bias.is_meta and not bool(bias.isfinite().all()):
+        raise InputError(
+            f"{owner}: initial_decay is {initial_decay} and tau {tau}, so near to 0 or 1 that the gate's bias would be "
+            f"infinite and not be learnt; take a decay of at most 0.9999999, or a tau nearer to 1."
+        )
+    return bias

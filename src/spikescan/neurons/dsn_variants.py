@@ -15,7 +15,7 @@ from spikescan.firing import Firing, Integer
 from spikescan.neurons.base import Cost, Neuron, at_rest, check_carried, check_channels, no_weight_decay
 from spikescan.neurons.dsn import DSNState, initial_bias, squarings_and_powers
 from spikescan.neurons.padding import at_last_valid, zero_padding
-from spikescan.ops._checks import check_floating, check_lengths, compute_dtype
+from spikescan.ops._checks import check_floating, check_lengths, compute_dtype, in_compute_dtype
 
 __all__ = ["DenseDSN", "InterChannelDSN", "LowRankDSN", "StaticDSN", "StaticDSNState"]
 
@@ -90,7 +90,8 @@ class StaticDSN(Neuron):
     def trace(self, x: Tensor, state: StaticDSNState | None = None) -> dict[str, Tensor]:
         """See `Neuron.trace`; with "decay"."""
         (membrane,) = self.unpack(state, StaticDSNState)
-        decay, gain = _decay(self.bias.view(-1, *[1] * (x.dim() - 3)), self.tau)
+        x = in_compute_dtype(x)
+        decay, gain = _decay(self.bias.to(x.dtype).view(-1, *[1] * (x.dim() - 3)), self.tau)
         states, _ = ops.linear_recurrence(decay, gain * x, membrane)
         return {"membrane": states, "decay": decay.expand_as(x)}
 

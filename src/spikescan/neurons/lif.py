@@ -28,6 +28,7 @@ from spikescan.firing import Binary, Firing, Integer, Membrane
 from spikescan.neurons import parallel_reset
 from spikescan.neurons.base import Cost, no_weight_decay
 from spikescan.neurons.swept import SweptNeuron
+from spikescan.ops._checks import in_compute_dtype
 from spikescan.ops.leaky_integration import Reset, leaky_cell
 from spikescan.ops.sweep import Cell
 
@@ -241,7 +242,7 @@ class ParametricLIF(_IntegrateAndFire):
 
     def coefficients(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """1 - 1 / tau, and 1 / tau or 1."""
-        leak = torch.sigmoid(self.weight)
+        leak = torch.sigmoid(in_compute_dtype(self.weight))
         return 1.0 - leak, leak if self.scale_input else torch.ones_like(leak)
 
     def extra_repr(self) -> str:

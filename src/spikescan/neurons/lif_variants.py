@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from spikescan import ops
 from spikescan.errors import InputError
 from spikescan.firing import Binary, Firing, Rectangular
-from spikescan.neurons.base import Cost, Neuron, at_rest, check_carried, check_channels, no_weight_decay
+from spikescan.neurons.base import Cost, Neuron, at_rest, check_carried, check_channels, check_spikes, no_weight_decay
 from spikescan.neurons.padding import zero_padding
 from spikescan.neurons.swept import SweptNeuron
+from spikescan.ops._checks import compute_dtype, in_compute_dtype
 from spikescan.ops.sweep import Cell, detach, relu, sigmoid
 
 __all__ = [
@@ -240,6 +241,7 @@ class ALIF(SweptNeuron):
         self.beta = float(beta)
         self.detach_reset = detach_reset
         self.firing = Binary() if firing is None else firing
+        check_spikes("ALIF", self.firing)
 
     def cell(self) -> Cell:
         """The step, with or without a gradient through the reset."""
@@ -353,12 +355,12 @@ class GLIF(Neuron):
             state=(membrane, *own),
             lengths=lengths,
         )
-        return spikes, GLIFState(position + (x.shape[0] if lengths is None else lengths), membrane)
+        return spikes.to(x.dtype), GLIFState(position + (x.shape[0] if lengths is None else lengths), membrane)
 
     @torch.no_grad()
     def trace(self, x: Tensor, state: GLIFState | None = None) -> dict[str, Tensor]:
         """See `Neuron.trace`; the membrane, shifted so that the learnt threshold is that of `firing`."""
-        position, membrane = self.initial_state(x[0]) if state is None else self._checked(x, state)
+        position, membrane = self.initial_state(x.new_empty(x.shape[1:])) if state is None else self._checked(x, state)
         gated = self._gated(x, position, None, self._part())
         spec = self.firing.surrogate.spec(0.0)
         above = ops.sweep_membranes(_GLIF, gated, self._coefficients(), firing=spec, state=(membrane,))
@@ -366,16 +368,20 @@ class GLIF(Neuron):
 
     def _coefficients(self) -> tuple[Tensor, ...]:
         """Leak, drain, threshold, and how much of membrane and reset value a spike takes."""
-        alpha, _, gamma = torch.sigmoid(self.gates)
-        decay, threshold, reset, linear = torch.sigmoid(self.constants)
+        alpha, _, gamma = torch.sigmoid(in_compute_dtype(self.gates))
+        decay, threshold, reset, linear = torch.sigmoid(in_compute_dtype(self.constants))
         return 1.0 - alpha * (1.0 - decay), (1.0 - alpha) * linear, threshold, gamma, (1.0 - gamma) * reset
 
     def _part(self) -> Tensor:
         """What part of the input each step lets in, ``[T, C]``."""
-        return 1.0 - torch.sigmoid(self.gates[1]) * (1.0 - torch.sigmoid(self.conductance))
+        beta, conductance = (torch.sigmoid(in_compute_dtype(each)) for each in (self.gates[1], self.conductance))
+        return 1.0 - beta * (1.0 - conductance)
 
     def _gated(self, x: Tensor, position: Tensor, lengths: Tensor | None, part: Tensor) -> Tensor:
-        """The input, of which each step lets a part in: ``[T, C]``, or ``[T, B, C]`` where each sample has its own."""
+        """The input, of which each step lets a part in: ``[T, C]``, or ``[T, B, C]`` where each sample has its own.
+
+        In the dtype of states: a bfloat16 of what is let in would be another input.
+        """
         steps = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
         if position.shape[0] and not torch.compiler.is_compiling():
             end = int((position + (x.shape[0] if lengths is None else lengths)).max())
@@ -388,7 +394,7 @@ class GLIF(Neuron):
         rows = (position + steps).clamp(max=self.time_steps - 1)  # beyond it is padding
         open_part = part[rows] if part.ndim == 2 else part[rows, torch.arange(x.shape[1], device=x.device)]
         shape = (*x.shape[:3], *[1] * (x.ndim - 3))
-        return (x.to(part.dtype) * open_part.view(shape)).to(x.dtype)
+        return in_compute_dtype(x) * open_part.to(compute_dtype(x)).view(shape)
 
     def _checked(self, x: Tensor, state: GLIFState) -> tuple[Tensor, Tensor]:
         position, membrane = self.unpack(state, GLIFState)
@@ -446,6 +452,7 @@ class DelayedResetLIF(SweptNeuron):
         self.tau = float(tau)
         self.detach_reset = detach_reset
         self.firing = Binary() if firing is None else firing
+        check_spikes("DelayedResetLIF", self.firing)
 
     def cell(self) -> Cell:
         """The step, with or without a gradient through the reset."""

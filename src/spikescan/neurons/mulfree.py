@@ -15,7 +15,7 @@ from spikescan.neurons.base import Cost, Neuron, Temporal, at_rest, check_channe
 from spikescan.neurons.padding import zero_padding
 from spikescan.neurons.psn import _initial_bias, fire_at_zero
 from spikescan.ops import FiringSpec
-from spikescan.ops._checks import compute_dtype
+from spikescan.ops._checks import compute_dtype, in_compute_dtype
 
 __all__ = ["MulFreePSN", "MulFreePSNState", "ShiftPSN", "ShiftPSNState", "sawtooth", "set_dilations", "to_shift"]
 
@@ -137,7 +137,9 @@ class MulFreePSN(Neuron):
         return self._fused(cast(Tensor, self.norm.running_mean), cast(Tensor, self.norm.running_var))
 
     def _fused(self, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-        gain = self.norm.weight / torch.sqrt(variance + self.norm.eps)
+        # Rounded to half precision, a weight between two powers may come to the other one.
+        mean, variance, gamma = (in_compute_dtype(each) for each in (mean, variance, self.norm.weight))
+        gain = gamma / torch.sqrt(variance + self.norm.eps)
         return _power_of_two(gain.unsqueeze(1) * self.weight), self.norm.bias - gain * mean
 
     def _measures(self, x: Tensor) -> bool:
@@ -177,7 +179,9 @@ class MulFreePSN(Neuron):
         (window,) = self.unpack(state, MulFreePSNState)
         taps, bias = self._fused(*self._statistics(x, window, None)[:2]) if self._measures(x) else self.fused()
         shifted = bias - _initial_bias(self.firing)
-        return {"membrane": ops.causal_conv(x, taps, shifted, dilation=self.dilation, window=window)[0]}
+        return {
+            "membrane": ops.causal_conv(in_compute_dtype(x), taps, shifted, dilation=self.dilation, window=window)[0]
+        }
 
     def cost(self) -> Cost:
         """A shift and an addition a tap, in place of the multiplications of a sliding PSN."""

@@ -14,7 +14,7 @@ from spikescan.firing import Binary, FastSigmoid, Firing
 from spikescan.neurons.base import Cost, Temporal, no_weight_decay
 from spikescan.neurons.padding import zero_padding
 from spikescan.neurons.swept import SweptNeuron
-from spikescan.ops._checks import compute_dtype
+from spikescan.ops._checks import compute_dtype, in_compute_dtype
 from spikescan.ops._firing import IDENTITY
 from spikescan.ops.sweep import Cell, relu, sigmoid
 
@@ -76,10 +76,10 @@ class _CurrentBased(SweptNeuron):
         super().__init__()
         self.learn_tau = learn_tau
         for name, tau in (("synaptic", tau_syn), ("membrane", tau_mem)):
-            if not tau > 0.0:
+            if not 0.0 < tau < math.inf:
                 raise InputError(f"{type(self).__name__}: a time constant is {tau}, expected a number above 0 (steps).")
-            # sigmoid(w) = exp(-1 / tau)
-            logit = torch.tensor(-math.log(math.expm1(1.0 / tau)))
+            # sigmoid(w) = exp(-1 / tau), so w = -log(exp(1 / tau) - 1), which here cannot overflow.
+            logit = torch.tensor(-1.0 / tau - math.log(-math.expm1(-1.0 / tau)))
             if learn_tau:
                 self.register_parameter(f"{name}_logit", no_weight_decay(nn.Parameter(logit)))
             else:
@@ -87,7 +87,7 @@ class _CurrentBased(SweptNeuron):
 
     def coefficients(self, device: torch.device) -> tuple[Tensor, ...]:
         """The decays of current and membrane, and 1 less the second, without cancellation."""
-        a, b = self.synaptic_logit, self.membrane_logit
+        a, b = in_compute_dtype(self.synaptic_logit), in_compute_dtype(self.membrane_logit)
         return torch.sigmoid(a), torch.sigmoid(b), torch.sigmoid(-b)
 
 

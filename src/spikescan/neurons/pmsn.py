@@ -11,6 +11,7 @@ from spikescan.firing import Binary, Triangular
 from spikescan.neurons.base import Cost, Temporal, at_rest, check_state, no_weight_decay
 from spikescan.neurons.discretisation import exponential, log_uniform, zero_order_hold
 from spikescan.neurons.swept import SweptNeuron
+from spikescan.ops._checks import in_compute_dtype
 from spikescan.ops.sweep import Cell, detach, floor, relu
 
 __all__ = ["PMSN", "PMSNState"]
@@ -107,6 +108,8 @@ class PMSN(SweptNeuron):
             raise InputError(f"PMSN: current_scale is {current_scale}, expected a number above 0.")
         if not isinstance(firing, Binary | None):
             raise InputError(f"PMSN: firing is {firing}, expected Binary(threshold): its reset is that of one spike.")
+        if firing is not None and not firing.threshold > 0.0:
+            raise InputError(f"PMSN: firing is {firing}, expected a threshold above 0: the reset takes whole ones off.")
         self.channels = channels
         self.compartments = compartments
         self.current_scale = float(current_scale)
@@ -127,10 +130,10 @@ class PMSN(SweptNeuron):
 
     def coefficients(self, device: torch.device) -> tuple[Tensor, ...]:
         """The factors of the compartments, what each gives to the output for a unit of input, and D, both scaled."""
-        rate, step = torch.exp(self.log_rate), torch.exp(self.log_step).unsqueeze(1)
-        decay = exponential(rate, self.frequency, step)
-        gain = zero_order_hold(rate, self.frequency, step)
-        inward = _product(gain, (self.input_real, self.input_imaginary))
+        rate, step = (torch.exp(in_compute_dtype(each)) for each in (self.log_rate, self.log_step.unsqueeze(1)))
+        frequency = in_compute_dtype(self.frequency)
+        decay = exponential(rate, frequency, step)
+        inward = _product(zero_order_hold(rate, frequency, step), (self.input_real, self.input_imaginary))
         weight = _product(inward, (self.output_real, self.output_imaginary))
         weight_re, weight_im = (self.current_scale * part for part in weight)
         columns = (column for each in (*decay, weight_re, weight_im) for column in each.unbind(1))
@@ -167,7 +170,7 @@ class PMSN(SweptNeuron):
 
 
 def _parameter(values: Tensor) -> nn.Parameter:
-    return no_weight_decay(nn.Parameter(values.float()))
+    return no_weight_decay(nn.Parameter(values.to(torch.get_default_dtype())))
 
 
 def _product(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

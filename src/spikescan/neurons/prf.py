@@ -12,6 +12,7 @@ from spikescan.firing import Binary, Firing, MultiGaussian
 from spikescan.neurons.base import Cost, no_weight_decay
 from spikescan.neurons.discretisation import exponential, log_uniform, zero_order_hold
 from spikescan.neurons.swept import SweptNeuron
+from spikescan.ops._checks import in_compute_dtype
 from spikescan.ops.sweep import Cell
 
 __all__ = ["PRF", "S5RF", "ResonatorState"]
@@ -108,8 +109,9 @@ class PRF(SweptNeuron):
 
     def coefficients(self, device: torch.device) -> tuple[Tensor, ...]:
         """The factor of the membrane, and the length of a step."""
-        step = torch.exp(self.log_step)
-        return *exponential(torch.exp(self.log_rate), torch.exp(self.log_frequency), step), step
+        logarithms = (self.log_rate, self.log_frequency, self.log_step)
+        rate, frequency, step = (torch.exp(in_compute_dtype(each)) for each in logarithms)
+        return *exponential(rate, frequency, step), step
 
     def cost(self) -> Cost:
         """A complex product and the input; Delta is a constant that the weights before it can hold."""
@@ -167,7 +169,7 @@ class S5RF(SweptNeuron):
         self.log_step = no_weight_decay(nn.Parameter(log_uniform("S5RF", channels, step_range)))
         self.log_rate = no_weight_decay(nn.Parameter(torch.full((channels,), math.log(0.5))))
         blocks = _legs_frequencies(block_size).repeat(math.ceil(channels / block_size))
-        self.frequency = no_weight_decay(nn.Parameter(blocks[:channels].float()))
+        self.frequency = no_weight_decay(nn.Parameter(blocks[:channels].to(torch.get_default_dtype())))
 
     def cell(self) -> Cell:
         """The complex step, in two real numbers."""
@@ -175,11 +177,12 @@ class S5RF(SweptNeuron):
 
     def coefficients(self, device: torch.device) -> tuple[Tensor, ...]:
         """The factor of the membrane, and that of the input."""
-        rate, step = torch.exp(self.log_rate), torch.exp(self.log_step)
-        decay = exponential(rate, self.frequency, step)
+        rate, step = (torch.exp(in_compute_dtype(each)) for each in (self.log_rate, self.log_step))
+        frequency = in_compute_dtype(self.frequency)
+        decay = exponential(rate, frequency, step)
         if self.discretisation == "dirac":
             return *decay, torch.ones_like(step)
-        return *decay, *zero_order_hold(rate, self.frequency, step)
+        return *decay, *zero_order_hold(rate, frequency, step)
 
     def cost(self) -> Cost:
         """A complex product and the input, of which the weights before it can hold one real factor."""

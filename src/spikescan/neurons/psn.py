@@ -13,7 +13,7 @@ from spikescan.neurons.base import Cost, Neuron, at_rest, no_weight_decay
 from spikescan.neurons.padding import zero_padding
 from spikescan.neurons.time_matrix import advance, check_end, check_past, leading, mix_onward
 from spikescan.ops import IDENTITY, FiringSpec
-from spikescan.ops._checks import check_sequence
+from spikescan.ops._checks import check_sequence, in_compute_dtype
 
 __all__ = ["PSN", "MaskedPSN", "MaskedPSNState", "PSNState", "SlidingPSN", "SlidingPSNState"]
 
@@ -91,7 +91,8 @@ class PSN(Neuron):
     @torch.no_grad()
     def trace(self, x: Tensor, state: PSNState | None = None) -> dict[str, Tensor]:
         """See `Neuron.trace`."""
-        return {"membrane": ops.time_mixing(x, self.weight, torch.zeros_like(self.bias))}
+        parameters = leading(self.weight, torch.zeros_like(self.bias), x.shape[0])
+        return {"membrane": ops.time_mixing(in_compute_dtype(x), *parameters)}
 
     def cost(self) -> Cost:
         """A row of the matrix; serially, all T inputs would have to be kept."""
@@ -204,7 +205,7 @@ class MaskedPSN(Neuron):
     @torch.no_grad()
     def trace(self, x: Tensor, state: MaskedPSNState | None = None) -> dict[str, Tensor]:
         """See `Neuron.trace`."""
-        return {"membrane": self._mix(x, state, None, torch.zeros_like(self.bias), IDENTITY)}
+        return {"membrane": self._mix(in_compute_dtype(x), state, None, torch.zeros_like(self.bias), IDENTITY)}
 
     def _mix(
         self, x: Tensor, state: MaskedPSNState | None, lengths: Tensor | None, bias: Tensor, firing: FiringSpec
@@ -298,7 +299,7 @@ class SlidingPSN(Neuron):
     def trace(self, x: Tensor, state: SlidingPSNState | None = None) -> dict[str, Tensor]:
         """See `Neuron.trace`."""
         (window,) = self.unpack(state, SlidingPSNState)
-        return {"membrane": ops.causal_conv(x, self.weight, window=window)[0]}
+        return {"membrane": ops.causal_conv(in_compute_dtype(x), self.weight, window=window)[0]}
 
     def cost(self) -> Cost:
         """The filter and the bias; the first order - 1 steps of a sequence have shorter ones."""

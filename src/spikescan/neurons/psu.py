@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from spikescan import ops
 from spikescan.errors import InputError
 from spikescan.firing import Binary, Firing
-from spikescan.neurons.base import Cost, Neuron, State, at_rest, check_carried, check_state
+from spikescan.neurons.base import Cost, Neuron, State, at_rest, check_carried, check_spikes, check_state
 from spikescan.neurons.padding import at_last_valid, zero_padding
 from spikescan.neurons.time_matrix import advance, check_end, check_past, leading, mix_onward
 from spikescan.ops._checks import check_sequence, compute_dtype
@@ -26,6 +26,7 @@ class _ParallelSpikingUnit(Neuron):
             raise InputError(f"{type(self).__name__}: tau is {tau}, expected at least 1 (steps).")
         self.tau = float(tau)
         self.firing = Binary() if firing is None else firing
+        check_spikes(type(self).__name__, self.firing)
 
     @abstractmethod
     def charge(self, x: Tensor, state: Any, lengths: Tensor | None) -> tuple[Tensor, Any]:
@@ -44,7 +45,7 @@ class _ParallelSpikingUnit(Neuron):
 
     def _leaky(self, drive: Tensor, before: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
         """The sums of lambda^(t - i) drive_i over i <= t, and the one after the last valid step."""
-        sums, _ = ops.linear_recurrence(drive.new_tensor(1.0 - 1.0 / self.tau), drive, before)
+        sums, _ = ops.linear_recurrence(drive.new_full((), 1.0 - 1.0 / self.tau), drive, before)
         return sums, at_last_valid(sums, before, lengths)
 
     def _resets(self, spikes: Tensor, before: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikescan.ops._checks import compute_dtype
+from spikescan.ops._checks import compute_dtype, in_compute_dtype
 from spikescan.ops._simd import BYTES
 
 __all__ = ["Channels", "Columns", "empty", "in_compute_dtype", "limits_of", "number_like"]
@@ -16,12 +16,6 @@ _NUMBER = {
     torch.float32: np.float32(0),
     torch.float64: np.float64(0),
 }
-
-
-def in_compute_dtype(tensor: Tensor) -> Tensor:
-    """A contiguous tensor in the dtype that kernels compute in; itself wherever it is so already."""
-    dtype = compute_dtype(tensor)
-    return tensor if tensor.dtype == dtype else tensor.to(dtype)
 
 
 def number_like(tensor: Tensor) -> Any:

@@ -13,6 +13,7 @@ __all__ = [
     "check_state",
     "compute_dtype",
     "flatten_space",
+    "in_compute_dtype",
 ]
 
 FLOATING = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
@@ -78,3 +79,9 @@ def flatten_space(x: Tensor) -> Tensor:
 def compute_dtype(x: Tensor) -> torch.dtype:
     """State, gates and sums are float64 for float64 input and float32 for any other."""
     return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def in_compute_dtype(tensor: Tensor) -> Tensor:
+    """The tensor in the dtype that is computed in; itself wherever it is so already."""
+    dtype = compute_dtype(tensor)
+    return tensor if tensor.dtype == dtype else tensor.to(dtype)

@@ -134,12 +134,13 @@ class Streams:
                 self._reason_passes = isinstance(reason, NotCompiledError) and reason.passing
                 return None
             self._compiled[kind] = compiled
-            self._no_streams = x_t.new_empty(0, *x_t.shape[self._batched :])
         if self._state is not compiled.state:
             if not compiled.go_on_from(self._state):
                 self._reason, self._reason_passes = "the state is of other streams", True
                 return None
             self._state = compiled.state
+            # Not before: what is refused must leave no trace, and add, reset and save go by this.
+            self._no_streams = x_t.new_empty(0, *x_t.shape[self._batched :])
         self._reason = None
         return compiled
 
