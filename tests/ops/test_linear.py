@@ -18,7 +18,18 @@ DENSITIES = [0.0, 0.1, 0.33, 1.0]
 @pytest.mark.parametrize("dtype", REAL)
 @pytest.mark.parametrize(
     ("rows", "inputs", "outputs"),
-    [(0, 3, 2), (3, 0, 2), (3, 2, 0), (1, 1, 1), (4, 33, 17), (5, 33, 17), (32, 63, 40), (61, 63, 75), (200, 17, 16), (130, 5, 130)],
+    [
+        (0, 3, 2),
+        (3, 0, 2),
+        (3, 2, 0),
+        (1, 1, 1),
+        (4, 33, 17),
+        (5, 33, 17),
+        (32, 63, 40),
+        (61, 63, 75),
+        (200, 17, 16),
+        (130, 5, 130),
+    ],
 )
 def test_equals_the_reference(rows: int, inputs: int, outputs: int, dtype: torch.dtype, density: float) -> None:
     check(cases.linear(rows, inputs, outputs, dtype, density=density))

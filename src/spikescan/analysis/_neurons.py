@@ -11,12 +11,14 @@ __all__ = ["thresholds"]
 
 
 def thresholds(neuron: Neuron, steps: int) -> Tensor:
-    """The membranes at which the number of spikes changes, ascending, ``[T, levels]``."""
+    """The membranes at which the number of spikes changes, ascending, ``[T, levels]``; no levels where the membrane is sent."""
     match firing := neuron.firing:
         case Integer(levels=count):
             levels = torch.arange(count) + 0.5
         case Binary(threshold=threshold):
             levels = torch.tensor([threshold])
+        case _:
+            levels = torch.empty(0)
     # A learnt threshold: that of `firing` is only where it starts.
     start = firing.threshold if isinstance(firing, Binary) else 0.0
     if isinstance(neuron, MPEPSN):

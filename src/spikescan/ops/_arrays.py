@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikescan.ops._checks import compute_dtype, in_compute_dtype
+from spikescan.ops._checks import compute_dtype
 from spikescan.ops._simd import BYTES
 
-__all__ = ["Channels", "Columns", "empty", "in_compute_dtype", "limits_of", "number_like"]
+__all__ = ["Channels", "Columns", "empty", "limits_of", "number_like"]
 
 _NUMBER = {
     torch.float32: np.float32(0),

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from spikescan.ops._arrays import Columns, in_compute_dtype, number_like
+from spikescan.ops._arrays import Columns, number_like
+from spikescan.ops._checks import in_compute_dtype
 from spikescan.ops._compile import inline, kernel
 from spikescan.ops._filters import (
     AT_ONCE,

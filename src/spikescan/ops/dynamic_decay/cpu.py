@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spikescan.ops._arrays import Columns, empty, in_compute_dtype, limits_of, number_like
+from spikescan.ops._arrays import Columns, empty, limits_of, number_like
+from spikescan.ops._checks import in_compute_dtype
 from spikescan.ops._compile import inline, kernel
 from spikescan.ops._filters import (
     AT_ONCE,

@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from spikescan.ops._arrays import in_compute_dtype, number_like
+from spikescan.ops._arrays import number_like
+from spikescan.ops._checks import in_compute_dtype
 from spikescan.ops._compile import inline, kernel
 from spikescan.ops._firing import Kind
 from spikescan.ops._simd import (

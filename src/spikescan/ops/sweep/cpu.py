@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spikescan.ops._arrays import Channels, empty, in_compute_dtype, limits_of, number_like
+from spikescan.ops._arrays import Channels, empty, limits_of, number_like
+from spikescan.ops._checks import in_compute_dtype
 from spikescan.ops._compile import inline, kernel
 from spikescan.ops._firing import FiringSpec, Kind
 from spikescan.ops._simd import (

@@ -8,7 +8,8 @@ row reaches beyond the matrix and k - 1 rows of zeros before and behind.
 import torch
 from torch import Tensor
 
-from spikescan.ops._arrays import empty, in_compute_dtype, number_like
+from spikescan.ops._arrays import empty, number_like
+from spikescan.ops._checks import in_compute_dtype
 from spikescan.ops._compile import inline, kernel
 from spikescan.ops._filters import AT_ONCE, onward
 from spikescan.ops._simd import (

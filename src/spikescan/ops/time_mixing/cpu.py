@@ -7,7 +7,8 @@ stay in registers while they walk through the chunk.
 
 from torch import Tensor
 
-from spikescan.ops._arrays import empty, in_compute_dtype, number_like
+from spikescan.ops._arrays import empty, number_like
+from spikescan.ops._checks import in_compute_dtype
 from spikescan.ops._compile import inline, kernel
 from spikescan.ops._simd import (
     BYTES,
