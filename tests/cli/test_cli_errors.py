@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from spikescan.cli import main
@@ -120,6 +121,16 @@ def test_a_full_disk(recipe, tmp_path, monkeypatch, capsys):
     assert f"spikescan train --resume {tmp_path / 'run'}" in message
     monkeypatch.undo()
     assert main(["train", "--resume", str(tmp_path / "run")]) == 0
+
+
+def test_more_than_memory_holds(tmp_path, capsys):
+    events = {name: np.zeros(40, int) for name in "xytp"}
+    np.savez(
+        tmp_path / "own.npz", offsets=np.arange(5) * 10, target=np.zeros(4, int), sensor=np.array([10**7] * 2), **events
+    )
+    arguments = ["train", "sequence", "--data.path", str(tmp_path / "own.npz"), "--run", str(tmp_path / "run")]
+    assert "not enough memory for this: Unable to allocate" in complaint(capsys, arguments)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_that_cannot_be_made(recipe, tmp_path, capsys):
