@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -34,6 +35,8 @@ def complaint(capsys, arguments: list[str]) -> str:
         (["train", "smnist", "--neuon.tau", "3"], "Did you mean 'neuron'?"),
         (["train", "smnist", "--epochs", "three"], "Expected a <class 'int'>. Got value: three"),
         (["train", "smnist", "--epochs"], "expected one argument"),
+        (["train", "smnist", "--neuron", "lif"], "Write --neuron.name lif."),
+        (["demo", "--samples", "0"], "demo: samples is 0, expected at least 1"),
         (["train", "smnist", "psmnist"], "psmnist"),
         (["train", "smnist", "--resume", "run"], "leave RECIPE and --run out"),
         (["train", "--resume", "nowhere"], "nowhere is no run folder"),
@@ -95,6 +98,23 @@ def test_a_folder_with_a_run_is_not_overwritten(recipe, finished, capsys):
     before = (finished / "metrics.csv").read_bytes()
     assert f"spikescan train --resume {finished}" in complaint(capsys, ["train", str(recipe), "--run", str(finished)])
     assert (finished / "metrics.csv").read_bytes() == before
+
+
+def test_fewer_epochs_than_are_finished(finished, capsys):
+    before = (finished / "config.yaml").read_bytes()
+    message = complaint(capsys, ["train", "--resume", str(finished), "--epochs", "1"])
+    assert f"epochs is 1, but {finished} has finished 2" in message
+    assert (finished / "config.yaml").read_bytes() == before
+
+
+def test_data_that_lie_elsewhere_now(finished, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    config = folder / "config.yaml"
+    config.write_text(re.sub(r"path: [^,}]*", "path: gone", config.read_text()))
+    message = complaint(capsys, ["eval", str(folder)])
+    assert "gone does not exist" in message
+    assert f"data in {config} says: if it lies elsewhere now, change its path there" in message
 
 
 @pytest.mark.parametrize(
