@@ -2,10 +2,12 @@
 
 import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from spikescan.cli import main
@@ -33,6 +35,8 @@ def complaint(capsys, arguments: list[str]) -> str:
         (["train", "smnist", "--neuon.tau", "3"], "Did you mean 'neuron'?"),
         (["train", "smnist", "--epochs", "three"], "Expected a <class 'int'>. Got value: three"),
         (["train", "smnist", "--epochs"], "expected one argument"),
+        (["train", "smnist", "--neuron", "lif"], "Write --neuron.name lif."),
+        (["demo", "--samples", "0"], "demo: samples is 0, expected at least 1"),
         (["train", "smnist", "psmnist"], "psmnist"),
         (["train", "smnist", "--resume", "run"], "leave RECIPE and --run out"),
         (["train", "--resume", "nowhere"], "nowhere is no run folder"),
@@ -96,6 +100,23 @@ def test_a_folder_with_a_run_is_not_overwritten(recipe, finished, capsys):
     assert (finished / "metrics.csv").read_bytes() == before
 
 
+def test_fewer_epochs_than_are_finished(finished, capsys):
+    before = (finished / "config.yaml").read_bytes()
+    message = complaint(capsys, ["train", "--resume", str(finished), "--epochs", "1"])
+    assert f"epochs is 1, but {finished} has finished 2" in message
+    assert (finished / "config.yaml").read_bytes() == before
+
+
+def test_data_that_lie_elsewhere_now(finished, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    config = folder / "config.yaml"
+    config.write_text(re.sub(r"path: [^,}]*", "path: gone", config.read_text()))
+    message = complaint(capsys, ["eval", str(folder)])
+    assert "gone does not exist" in message
+    assert f"data in {config} says: if it lies elsewhere now, change its path there" in message
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [("checkpoint/checkpoint.json", b"{"), ("weights", b"\x00" * 100), ("config.yaml", b"epochs: [")],
@@ -120,6 +141,16 @@ def test_a_full_disk(recipe, tmp_path, monkeypatch, capsys):
     assert f"spikescan train --resume {tmp_path / 'run'}" in message
     monkeypatch.undo()
     assert main(["train", "--resume", str(tmp_path / "run")]) == 0
+
+
+def test_more_than_memory_holds(tmp_path, capsys):
+    events = {name: np.zeros(40, int) for name in "xytp"}
+    np.savez(
+        tmp_path / "own.npz", offsets=np.arange(5) * 10, target=np.zeros(4, int), sensor=np.array([10**7] * 2), **events
+    )
+    arguments = ["train", "sequence", "--data.path", str(tmp_path / "own.npz"), "--run", str(tmp_path / "run")]
+    assert "not enough memory for this: Unable to allocate" in complaint(capsys, arguments)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_that_cannot_be_made(recipe, tmp_path, capsys):

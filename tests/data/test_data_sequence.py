@@ -266,6 +266,12 @@ WRONG = [
     ),
     ({"x": X, "y": np.full(N, np.nan), "offsets": OFFSETS}, "10 targets are NaN"),
     ({"x": X, "y": Y, "offsets": OFFSETS, "split": SPLIT + 1}, "split is int64.*expected one of 0, 1, 2"),
+    ({"x": X, "y": Y, "offsets": OFFSETS, "split": SPLIT > 0}, "split is bool.*expected one of 0, 1, 2"),
+    (
+        {"x": 1.7e9 + X.astype(float), "y": Y, "offsets": OFFSETS},
+        "channel 0 runs from 1699.*float32 does not.*Subtract",
+    ),
+    ({"x": np.zeros((10, 4, 0)), "y": Y}, r"a time step has the shape \[0\], expected at least one channel"),
     ({"x": X, "y": Y, "offsets": OFFSETS, "split": Y + 2}, "no sample is left to train on"),
     ({"x": X.astype(str), "y": Y, "offsets": OFFSETS}, "x is <U.*expected numbers"),
     ({"x": np.zeros((0, 4, 1)), "y": Y[:0]}, "holds no samples"),
@@ -292,6 +298,11 @@ WRONG = [
     (events(t=np.arange(100).astype("datetime64[us]")), r"t of the events is datetime64\[us\].*t\.astype\('int64'\)"),
     (events(p=np.full(100, "on")), "p of the events is <U2, expected numbers"),
     (events(y=np.full(100, "1")), "y of the events is <U1, expected numbers"),
+    (
+        events(p=np.arange(100) % 2 + 1),
+        r"p of the events is one of \[1, 2\], expected 0 and 1, or -1 and 1. Save p == 2",
+    ),
+    (events(p=np.arange(100) % 3 - 1), r"p of the events is one of \[-1, 0, 1\], expected"),
     (events(target=np.zeros(100, int)), r"target is int64 \[100\], expected \[10\], one a recording\."),
 ]
 
@@ -312,6 +323,17 @@ def test_what_does_not_fit_is_named(tmp_path, arrays, message):
 def test_options_that_do_not_fit_are_named(tmp_path, options, message):
     with pytest.raises(DataError, match=message):
         sequence(path=save(tmp_path, x=X, offsets=OFFSETS, y=Y.astype("U1")), **options)
+
+
+@pytest.mark.parametrize("window", [0.0, -1.0, 1e-30, float("nan"), float("inf")])
+def test_windows_that_no_recording_has(tmp_path, window):
+    with pytest.raises(DataError, match="window is"):
+        sequence(path=save(tmp_path, **events()), window=window)
+
+
+@pytest.mark.parametrize("x", [np.full((10, 4, 1), 0.1), np.full((10, 4, 1), 2**40 + 1)])
+def test_a_channel_that_never_changes_may_round(tmp_path, x):
+    assert not sequence(path=save(tmp_path, x=x, y=Y), normalise=True).train.inputs.any()
 
 
 @pytest.mark.parametrize("wrong", [{"offsets": np.array(3)}, {"offsets": np.zeros(0, int)}, {"x": np.array(3.0)}])
@@ -361,7 +383,14 @@ def test_files_whose_targets_differ_are_refused(tmp_path):
         ("sample,a,target\n1,2,0\n,3,0\n ,4,0\n", "sample is empty in 2 rows, first in row 2 below"),
         ("sample,a,b,a,target\n1,2,3,4,0\n", "more than one column 'a'"),
         ("sample,a,target\n1,2\n", "row 2 has 2 fields, the header has 3"),
-        ("sample,a,target\n1,x,0\n", "the column a holds no numbers"),
+        ("sample,a,target\n1,2,0\nb,x,0\n", "a is 'x' in sample b, expected a number"),
+        ("sample,a,target\n1,1_0,0\n", "a is '1_0' in sample 1, expected a number"),
+        ("sample,a,target\n1,2,0\nb,,0\nb, ,0\n", "a is empty in 2 rows, first in sample b, expected a number"),
+        ("sample,step,a,target\n1,,2,0\n", "step is empty in 1 rows, first in sample 1, expected a number"),
+        (",sample,a,target\n0,1,2,0\n", "column 1 is called '', expected a name.*index=False"),
+        ("Unnamed: 0,sample,a,target\n0,1,2,0\n", "column 1 is called 'Unnamed: 0', expected a name"),
+        ("sample,a,target,\n1,2,0,\n", "column 4 is called '', expected a name"),
+        ("sample;a;target\n1;2,5;0\n", "separates its columns by ';', expected commas"),
         ("sample,a,target\n1,1e300,0\n", r"an input is 1e\+300, too large for float32"),
         ("sample,a,target\n1,2,0\n1,2,1\n", "target changes within sample 1.*step_target"),
         ("sample,a,target\n0,1,1\nb,2,\n", "target is empty in sample b, expected the sample's target in each"),
@@ -420,6 +449,17 @@ def test_a_parquet_file(tmp_path):
     assert found == {(1, -100), (0,), (1,)}
     parquet.write_table(pyarrow.table([*columns, columns[1]], names=["sample", "x", "target", "x"]), path)
     with pytest.raises(DataError, match="more than one column 'x'"):
+        sequence(path=str(path))
+    parquet.write_table(
+        pyarrow.table([*columns, columns[1]], names=["sample", "x", "target", "__index_level_0__"]), path
+    )
+    with pytest.raises(DataError, match="column 4 is called '__index_level_0__', expected a name"):
+        sequence(path=str(path))
+    parquet.write_table(pyarrow.table([*columns[:2], [[1, 2]] * 4], names=["sample", "x", "target"]), path)
+    with pytest.raises(DataError, match=r"'target' holds list<.*target_a and target_b"):
+        sequence(path=str(path))
+    parquet.write_table(pyarrow.table([[1.0, np.nan, 2.0, 3.0], *columns[1:]], names=["sample", "x", "target"]), path)
+    with pytest.raises(DataError, match="sample is empty in 1 rows, first in row 2"):
         sequence(path=str(path))
     path.write_text("text")
     with pytest.raises(DataError, match="is no Parquet file"):

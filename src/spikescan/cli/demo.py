@@ -9,6 +9,7 @@ from spikescan.cli.evaluate import show_evaluation
 from spikescan.cli.parsing import command_parser, parse
 from spikescan.cli.runs import load_recipe
 from spikescan.cli.train import default_folder, train_and_show
+from spikescan.errors import InputError
 from spikescan.training import load_run
 
 __all__ = ["run"]
@@ -21,6 +22,8 @@ def run(arguments: list[str]) -> int:
     parser.add_argument("--run", type=str | None, help="the run folder to make; else runs/RECIPE-TIME")
     parser.add_argument("--samples", type=int, default=500, help="how many test samples to run step by step")
     given = parse(parser, arguments)
+    if given["samples"] < 1:  # said before the training, not after it
+        raise InputError(f"demo: samples is {given['samples']}, expected at least 1.")
     folder = Path(given["run"]) if given["run"] else default_folder(given["recipe"])
     console = Console(highlight=False)
 

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output (head, say) has gone; closing stdout again at exit must not complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (InputError, BackendError, OSError, argparse.ArgumentError, ModuleNotFoundError) as error:
+    except (InputError, BackendError, OSError, MemoryError, argparse.ArgumentError, ModuleNotFoundError) as error:
         broken_install = isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("spikescan")
         if debug or broken_install:
             raise
@@ -79,4 +79,6 @@ def _one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         place = f": {error.filename}" if error.filename else ""
         return f"{error.strerror}{place}"
+    if isinstance(error, MemoryError):
+        return f"There is not enough memory for this: {error or 'none is left'}"
     return " ".join(str(error).split())

@@ -32,5 +32,8 @@ def parse(parser: ArgumentParser, arguments: list[str], *, defaults: bool = True
         message = " ".join(str(error).split())
         unknown = re.search(r"unrecognized arguments: --([\w.]+)", message)
         known = [action.dest for action in parser._actions]  # argparse has no public list of them
+        named = re.search(r'"(\w+)": Expected a <class \'dict\'>\. Got value: (\w+)$', message)
+        if named:
+            raise InputError(f"--{named[1]} takes a name and options. Write --{named[1]}.name {named[2]}.") from error
         hint = f" {nearest(unknown[1], known)}See {parser.prog} --help." if unknown else f" See {parser.prog} --help."
         raise InputError(f"{message.removeprefix('Parser key ')}.{hint}") from error

@@ -8,6 +8,9 @@ from spikescan.errors import DataError
 
 __all__ = ["check_events", "count_events", "frames_of_events"]
 
+_MOST_FRAMES = 2**31
+"""What no memory holds, and no whole number overflows."""
+
 
 def frames_of_events(
     x: np.ndarray,
@@ -41,6 +44,10 @@ def frames_of_events(
         span = place[-1] if bin_by == "time" else float(len(t))
         steps, index = frames, np.minimum((place * frames / max(span, 1e-300)).astype(np.int64), frames - 1)
     else:
+        if not place[-1] / window < _MOST_FRAMES:
+            raise DataError(
+                f"window is {window}, but a recording lasts {place[-1]:g}: too many frames. Take a longer window."
+            )
         index = (place / window).astype(np.int64)
         steps = int(index[-1]) + 1
     return count_events(index, x, y, p, (steps, 2, height, width)).astype(np.float32)
@@ -79,3 +86,9 @@ def check_events(where: str, x: np.ndarray, y: np.ndarray, t: np.ndarray, p: np.
     for name, array in {"x": x, "y": y}.items():
         if len(array) and (array.min() < 0 or (array != np.floor(array)).any()):
             raise DataError(f"{where}: {name} of the events must be whole pixels from 0, it starts at {array.min()}.")
+    signs = np.unique(p)
+    if (signs > 0).sum() > 1 or (signs <= 0).sum() > 1:
+        raise DataError(
+            f"{where}: p of the events is one of {signs[:5].tolist()}, expected 0 and 1, or -1 and 1. "
+            f"Save p == {signs[-1]}."
+        )

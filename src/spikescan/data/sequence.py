@@ -1,6 +1,7 @@
 """A user's own sequences: arrays, tables or events, of one length or of many."""
 
 import itertools
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -67,7 +68,7 @@ def sequence(
     """
     if path is None:
         raise DataError("The data sequence needs your file: --data.path FILE.npz (or .csv, or a folder).")
-    if (window is not None and window <= 0) or frames < 1:
+    if (window is not None and not 0 < window < math.inf) or frames < 1:
         raise DataError(f"frames is {frames} and window is {window}, expected at least 1 frame and a window above 0.")
     place = Path(path).expanduser()
     binning = _Binning(frames, window, bin_by)
@@ -75,6 +76,7 @@ def sequence(
     inputs = [_float32(part.where, "an input", x) for part in parts for x in part.inputs]
     inputs = [x.reshape(len(x), -1) for x in inputs] if flatten else inputs
     _check_inputs(str(place), inputs)
+    _check_changes(str(place), [x for part in parts for x in part.inputs], inputs)
     split = _split(str(place), parts, validation, test, split_seed)
     y, classes, names = _targets(str(place), parts, [len(x) for x in inputs], targets)
     scaling = _scaling([x for x, part in zip(inputs, split, strict=True) if part == 0]) if normalise else None
@@ -334,7 +336,8 @@ def _given_split(part: _Recordings, count: int) -> np.ndarray:
         return np.zeros(count, np.int64)
     given = part.split if part.split.ndim else np.full(count, part.split)  # one for all: a file named after its split
     known: list[object] = list(SPLITS) if given.dtype.kind in "UO" else [0, 1, 2]
-    if given.shape != (count,) or not set(given.tolist()) <= set(known):
+    # Booleans would be 0 and 1, whichever split they mean.
+    if given.dtype.kind == "b" or given.shape != (count,) or not set(given.tolist()) <= set(known):
         raise DataError(
             f"{part.where}: split is {given.dtype} {list(given.shape)} with {sorted(set(given.ravel().tolist()))[:5]}, "
             f"expected one of {', '.join(map(str, known))} for each of {count} samples."
@@ -346,6 +349,10 @@ def _check_inputs(where: str, inputs: list[np.ndarray]) -> None:
     shapes = {x.shape[1:] for x in inputs}
     if len(shapes) > 1:
         raise DataError(f"{where}: the channels of the recordings differ: {sorted(map(list, shapes))}.")
+    if math.prod(inputs[0].shape[1:]) == 0:
+        raise DataError(
+            f"{where}: a time step has the shape {list(inputs[0].shape[1:])}, expected at least one channel."
+        )
     for sample, x in enumerate(inputs):
         bad = ~np.isfinite(x.reshape(len(x), -1)).all(1)
         if bad.any():
@@ -363,6 +370,23 @@ def _float32(where: str, name: str, values: np.ndarray) -> np.ndarray:
     if lost.any():
         raise DataError(f"{where}: {name} is {values[lost][0]}, too large for float32 (3.4e38). Take a larger unit.")
     return single
+
+
+def _check_changes(where: str, given: list[np.ndarray], inputs: list[np.ndarray]) -> None:
+    """Raise where float32 rounds by more than a channel changes, as it does with times since 1970."""
+    if all(np.can_cast(x.dtype, np.float32) for x in given):
+        return
+    exact, single = (
+        np.concatenate([x.reshape(len(x), -1) for x in form]).astype(np.float64) for form in (given, inputs)
+    )
+    low, high = exact.min(0), exact.max(0)
+    lost = (low < high) & (np.abs(single - exact).max(0) > exact.std(0))
+    if lost.any():
+        channel = int(lost.argmax())
+        raise DataError(
+            f"{where}: channel {channel} runs from {low[channel]:.17g} to {high[channel]:.17g}, which float32 does not tell "
+            f"apart. Subtract an offset, such as its first value."
+        )
 
 
 def _scaling(inputs: list[np.ndarray]) -> Scaling:

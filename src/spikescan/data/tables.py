@@ -120,6 +120,11 @@ def _read_csv(path: Path) -> tuple[list[str], list[np.ndarray]]:
             header, *rows = [row for row in csv.reader(file) if row] or [[]]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is no CSV text ({error}).") from error
+    if len(header) == 1 and (other := next((mark for mark in ";\t|" if mark in header[0]), None)):
+        raise DataError(
+            f"{path} separates its columns by {other!r}, expected commas, and points in numbers. Save it as CSV with commas, "
+            f"as pandas does: pandas.read_csv({path.name!r}, sep={other!r}).to_csv('commas.csv', index=False)."
+        )
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise DataError(f"{path}: row {number} has {len(row)} fields, the header has {len(header)}.")
@@ -129,6 +134,7 @@ def _read_csv(path: Path) -> tuple[list[str], list[np.ndarray]]:
 def _read_parquet(path: Path) -> tuple[list[str], list[np.ndarray]]:
     """Names and columns."""
     try:
+        import pyarrow  # type: ignore[import-not-found,import-untyped,unused-ignore]
         import pyarrow.parquet as parquet  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
         raise DataError(f"{path} needs a package: pip install pyarrow. A .csv or .npz needs none.") from None
@@ -137,6 +143,12 @@ def _read_parquet(path: Path) -> tuple[list[str], list[np.ndarray]]:
             table = file.read()
     except ValueError as error:  # pyarrow's errors are such
         raise DataError(f"{path} is no Parquet file, or a damaged one ({error}).") from error
+    for field in table.schema:
+        if pyarrow.types.is_nested(field.type):
+            raise DataError(
+                f"{path}: the column {field.name!r} holds {field.type}, expected a number or text in each row. Give each of "
+                f"its numbers a column, such as {field.name}_a and {field.name}_b."
+            )
     return table.column_names, [_cells(column) for column in table.columns]
 
 
@@ -155,11 +167,13 @@ def _from_table(path: Path, names: list[str], values: list[np.ndarray], kind: st
         raise DataError(f"{path} has more than one column {twice[0]!r}, expected each name once. Rename or drop them.")
     columns = dict(zip(names, values, strict=True))
     shown = ", ".join(map(repr, columns))  # a blank beside a name is seen
+    _check_named(path, names)
     if "sample" not in columns:
         raise DataError(f"{path} has no column 'sample' (it has {shown or 'none'}). {_TABLE}")
     if len(columns["sample"]) == 0:
         raise DataError(f"{path} has the columns {shown}, but no rows. {_TABLE}")
-    unnamed = _is_empty(columns["sample"])
+    named_by = columns["sample"]
+    unnamed = np.isnan(named_by) if named_by.dtype.kind == "f" else _is_empty(named_by)
     if unnamed.any():
         raise DataError(
             f"{path}: sample is empty in {unnamed.sum()} rows, first in row {int(unnamed.argmax()) + 1} below the header; "
@@ -181,13 +195,13 @@ def _from_table(path: Path, names: list[str], values: list[np.ndarray], kind: st
         advice = "Call the column step_target for one a step."
         y = [_once(path, name, column, samples, offsets, advice) for name, column in zip(targets, y, strict=True)]
     arrays = {
-        "x": np.stack([_numbers(path, name, rows[name]) for name in features], axis=1),
+        "x": np.stack([_numbers(path, name, rows[name], samples) for name in features], axis=1),
         "y": y[0] if len(targets) == 1 else np.stack(y, axis=1),
         "offsets": offsets,
         "channel_names": np.array(features),
     }
     if "step" in columns:
-        step = _numbers(path, "step", rows["step"])
+        step = _numbers(path, "step", rows["step"], samples)
         falling = ~(step[1:] > step[:-1]) & (np.diff(rank[order]) == 0)
         if falling.any():
             name = samples[int(falling.argmax())]
@@ -196,6 +210,16 @@ def _from_table(path: Path, names: list[str], values: list[np.ndarray], kind: st
         split = _once(path, "split", rows["split"], samples, offsets, "All rows of a sample belong to one split.")
         arrays["split"] = _numbers_or_text(split)
     return arrays
+
+
+def _check_named(path: Path, names: list[str]) -> None:
+    """Raise for the numbers of rows that pandas writes: as an input they would tell a sample's place in the file."""
+    for place, name in enumerate(names, start=1):
+        if not name.strip() or name.startswith(("Unnamed: ", "__index_level_")):
+            raise DataError(
+                f"{path}: column {place} is called {name!r}, expected a name. If it is the index of pandas, leave it out: "
+                f"index=False when writing; else name the column, or drop it."
+            )
 
 
 def _once(
@@ -239,13 +263,30 @@ def _is_empty(column: np.ndarray) -> np.ndarray:
     return np.strings.strip(column) == "" if column.dtype.kind == "U" else np.zeros(len(column), bool)
 
 
-def _numbers(path: Path, name: str, column: np.ndarray) -> np.ndarray:
+def _numbers(path: Path, name: str, column: np.ndarray, samples: np.ndarray) -> np.ndarray:
     """Whole numbers stay whole: float64 does not tell times in nanoseconds apart."""
+    empty = _is_empty(column)
+    if empty.any():
+        raise DataError(
+            f"{path}: {name} is empty in {empty.sum()} rows, first in sample {samples[int(empty.argmax())]}, expected a "
+            f"number in each. Fill them in, drop the rows, or drop the column."
+        )
     found = _numbers_or_text(column)
+    if found.dtype.kind == "U":
+        wrong = next(index for index, cell in enumerate(column) if not _is_number(cell))
+        raise DataError(
+            f"{path}: {name} is {str(column[wrong])!r} in sample {samples[wrong]}, expected a number: all columns but sample, "
+            f"split, step and the targets are inputs. Mend the cell, or drop the column."
+        )
+    return found if found.dtype.kind in "iu" else found.astype(np.float64)
+
+
+def _is_number(cell: str) -> bool:
     try:
-        return found if found.dtype.kind in "iu" else found.astype(np.float64)
-    except ValueError as error:
-        raise DataError(f"{path}: the column {name} holds no numbers ({error}). {_TABLE}") from None
+        float(cell)
+    except ValueError:
+        return False
+    return "_" not in cell
 
 
 def _numbers_or_text(column: np.ndarray) -> np.ndarray:

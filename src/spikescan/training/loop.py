@@ -62,6 +62,10 @@ def train(experiment: Experiment, folder: Path, *, resume: bool = False) -> Iter
     if resume:
         check_same_experiment(folder, experiment)
         index = read_index(folder / "checkpoint")
+        if index is not None and experiment.epochs < index.epoch:
+            raise InputError(
+                f"epochs is {experiment.epochs}, but {folder} has finished {index.epoch}: expected as many or more."
+            )
         if index is not None:
             check_same_data(folder, dataset, task, index)
         dataset = scaled_as(dataset, read_scaling(folder))

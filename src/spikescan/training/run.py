@@ -67,7 +67,13 @@ class Run:
         Raises:
             DataError: it has other channels or targets than the data that the run was trained on.
         """
-        dataset = build_dataset(self.experiment)
+        try:
+            dataset = build_dataset(self.experiment)
+        except DataError as error:
+            raise DataError(
+                f"{error} The run was trained on what data in {self.folder / 'config.yaml'} says: if it lies elsewhere now, "
+                f"change its path there; a path that does not begin at the root begins where you call from."
+            ) from error
         check_same_data(self.folder, dataset, self.task, self.index)
         return scaled_as(dataset, self.scaling)
 
