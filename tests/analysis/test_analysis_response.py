@@ -3,8 +3,10 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
+from spikescan.analysis._neurons import thresholds
 from spikescan.analysis.response import draw_responses, responses, stimuli
 from spikescan.analysis.theme import DARK, LIGHT, svg
+from spikescan.firing import Membrane
 from spikescan.neurons import create_neuron, list_neurons
 
 
@@ -29,6 +31,13 @@ def test_every_neuron_answers_and_is_drawn(name):
     assert ElementTree.fromstring(text).tag.endswith("svg")
     assert DARK.paper in text
     assert LIGHT.paper not in text
+
+
+@pytest.mark.parametrize("name", ["dsn", "psn"])
+def test_a_neuron_that_sends_its_membrane_has_no_threshold(name):
+    neuron = create_neuron(name, channels=3, time_steps=40, options={"firing": Membrane()})
+    assert thresholds(neuron, 40).shape == (40, 0)
+    assert ElementTree.fromstring(svg(draw_responses(neuron, 3, 40))).tag.endswith("svg")
 
 
 def test_an_integrator_remembers_an_impulse_and_a_leaky_one_forgets():

@@ -82,7 +82,8 @@ def draw_responses(neuron: Neuron, channels: int = 1, time_steps: int = 100, *, 
 
 def _draw_answer(axes: "Axes", answer: Response, levels: Tensor, theme: Theme) -> None:
     axes.plot(answer.membrane.tolist(), color=theme.first, linewidth=1.1)
-    axes.plot(levels[:, 0].tolist(), color=theme.second, linewidth=0.8, linestyle=(0, (5, 3)))
+    for level in levels[:, :1].unbind(1):
+        axes.plot(level.tolist(), color=theme.second, linewidth=0.8, linestyle=(0, (5, 3)))
     low, high = axes.get_ylim()
     unit = 0.12 * (high - low)
     # One line a spike; several spikes in one step are a longer line.
