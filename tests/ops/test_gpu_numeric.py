@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("triton", reason="Triton is not installed")
 
 
+@pytest.mark.timeout(1200)  # a whole file of tests, and an interpreter: more than a minute where nothing else runs
 def test_kernels_equal_the_reference_under_the_interpreter() -> None:
     """In a process of its own: Triton reads the variable when it is imported."""
     tests = Path(__file__).with_name("gpu_numeric.py")
