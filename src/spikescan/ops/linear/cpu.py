@@ -42,10 +42,10 @@ PANEL = 4
 TOGETHER = 12 if BYTES == 128 else 6
 # Rows of a block: their inputs and the weights of a panel stay in the second cache.
 BLOCK = 60
-# Up to so many rows the weights are looked up where they lie, unless that is more than a row's and so many beside.
+# Up to so many rows the weights are looked up where they lie: one row always, others while they add no more look-ups than this.
 FEW = 4
 LOOKUPS = 1 << 16
-# Up to so many rows they are packed in place of the weights.
+# Up to so many rows, the rows are packed in place of the weights.
 SOME = 32
 # The share of inputs other than zero from which on it is quicker to multiply by all, for very many outputs: a list of inputs is
 # made once for all of them.
@@ -207,9 +207,10 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Ten
 
 def outputs(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The outputs alone, for a call that has no gradient."""
-    (rows, inputs), y = x.shape, x.new_empty(len(x), len(weight))
+    rows, inputs = x.shape
     if rows > SOME:
-        return forward(x, weight, bias)[0]
+        return _products(x, weight, bias, _panel(len(weight), x))[0]
+    y = x.new_empty(rows, len(weight))
     if rows <= FEW:
         bias_at = 0 if bias is None else bias.data_ptr()
         addresses = x.data_ptr(), weight.data_ptr(), bias_at, y.data_ptr()
@@ -234,19 +235,9 @@ def _products(x: Tensor, weight: Tensor, bias: Tensor | None, panel: int) -> tup
 
     def run(part: int, low: int, high: int) -> None:
         _forward(
-            *addresses,
-            taken[part].data_ptr(),
-            like,
-            low,
-            high,
-            rows,
-            inputs,
-            outputs,
-            biased,
-            dense,
-            static(panel),
+            *addresses, taken[part].data_ptr(), like, low, high, rows, inputs, outputs, biased, dense, static(panel),
             static(TOGETHER),
-        )
+        )  # fmt: skip
 
     spread(run, rows, BLOCK, count)
     return y, taken
