@@ -42,6 +42,8 @@ def test_yaml_round_trip(tmp_path):
         ({"seed": 2**64}, "seed is 18446744073709551616, expected 0 to 18446744073709551615"),
         ({"clip_norm": 0.0}, "clip_norm is 0.0, expected above 0, or null"),
         ({"patience": 0}, "patience is 0"),
+        ({"average": -1.0}, "average is -1.0, expected 0 for none, or a number of epochs"),
+        ({"average": float("nan")}, "average is nan"),
         ({"auxiliary_weight": 1.0}, "auxiliary_weight is 1.0, expected 0 to less than 1"),
     ],
 )

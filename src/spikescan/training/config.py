@@ -1,5 +1,6 @@
 """One experiment as a value, and its YAML."""
 
+import math
 from argparse import ArgumentError
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -35,6 +36,8 @@ class Experiment:
         clip_norm: longest gradient (2-norm over all parameters); null does not clip.
         auxiliary_weight: lam in (1 - lam) task loss + lam times the sum of the neurons' auxiliary losses, for neurons that
             have one (mpe_psn, whose paper takes 0.01); the losses shown are the task's. 0 collects none.
+        average: epochs that the weights are averaged over, as `spikescan.training.averaging` says: the averages are validated
+            and saved, while training goes on from its own weights. 0 takes these as they are.
         bucket: bring samples of similar length into one batch, which is cut to the longest of them; nothing where all samples
             are equally long. See `spikescan.training.order`.
         shuffle_time: put the time steps of every sample, in training and evaluation, in a random order of its own: a control
@@ -60,6 +63,7 @@ class Experiment:
     seed: int = 0
     clip_norm: float | None = 1.0
     auxiliary_weight: float = 0.0
+    average: float = 0.0
     bucket: bool = True
     shuffle_time: bool = False
     patience: int | None = None
@@ -77,6 +81,8 @@ class Experiment:
                 raise InputError(f"{name} is {getattr(self, name)}, expected at least 1.")
         if not 0.0 <= self.auxiliary_weight < 1.0:
             raise InputError(f"auxiliary_weight is {self.auxiliary_weight}, expected 0 to less than 1.")
+        if not 0.0 <= self.average < math.inf:
+            raise InputError(f"average is {self.average}, expected 0 for none, or a number of epochs such as 3.")
         check_seed(self.seed)
         for name in ("clip_norm", "patience"):
             if getattr(self, name) is not None and getattr(self, name) <= 0:

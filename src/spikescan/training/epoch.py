@@ -15,6 +15,7 @@ from spikescan.errors import InputError
 from spikescan.neurons.auxiliary import auxiliary_losses
 from spikescan.neurons.progress import follow_training
 from spikescan.tasks import Task
+from spikescan.training.averaging import AveragedWeights
 from spikescan.training.evaluation import Share, bare, means, over_processes, shares, sums_over, trimmable
 from spikescan.training.events import Event, Notice, Step
 from spikescan.training.measure import NeuronMeter, measure
@@ -41,6 +42,7 @@ class Learner:
         seed: of the order of the samples and of everything random in the model.
         auxiliary_weight: of the sum of the neurons' auxiliary losses; that of the task keeps the rest of 1.
         bucket: whether samples of similar length share a batch.
+        average: takes in the weights after each update.
     """
 
     fabric: Fabric
@@ -55,6 +57,7 @@ class Learner:
     seed: int
     auxiliary_weight: float = 0.0
     bucket: bool = True
+    average: AveragedWeights | None = None
 
     @property
     def steps(self) -> int:
@@ -135,6 +138,8 @@ def _update(learner: Learner, share: Share, where: str) -> Tensor:
     learner.fabric.backward(loss)
     _clip(learner, where)
     learner.optimiser.step()
+    if learner.average:
+        learner.average.update()
     return share.weight * sums_over(learner.task, losses, outputs, batch)
 
 

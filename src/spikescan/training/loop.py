@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 from lightning_fabric import Fabric
@@ -9,6 +10,7 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from spikescan.errors import InputError
 from spikescan.tasks import Task
+from spikescan.training.averaging import AveragedWeights
 from spikescan.training.build import (
     build_dataset,
     build_model,
@@ -91,6 +93,11 @@ def train(experiment: Experiment, folder: Path, *, resume: bool = False) -> Iter
         start_folder(folder, experiment, dataset.scaling)
         write_step_input(folder, dataset)
 
+    average = None
+    if experiment.average:
+        average = AveragedWeights(network, max(experiment.average * len(dataset.train) / experiment.batch_size, 1.0))
+        if saved:
+            average.load_state_dict(saved["average"])
     learner = Learner(
         fabric,
         model,
@@ -104,22 +111,27 @@ def train(experiment: Experiment, folder: Path, *, resume: bool = False) -> Iter
         seed=experiment.seed,
         auxiliary_weight=experiment.auxiliary_weight,
         bucket=experiment.bucket,
+        average=average,
     )
     while index.epoch < experiment.epochs and not _is_stale(index, experiment.patience):
         trained = yield from run_epoch(learner, index.epoch + 1)
-        refresh_statistics(network, dataset.train, experiment.batch_size, experiment.seed, fabric.device)
-        validated = evaluate(fabric, model, task, dataset.validation, experiment.batch_size)
-        score = validated.score if task.higher_is_better else -validated.score
-        index = index.after_epoch(learner.steps, score, validated.loss)
-        rows.append(_row(index, task, trained, validated))
+        state = {"optimiser": optimiser.state_dict(), "precision": fabric.strategy.precision.state_dict()}
+        if average:
+            state["average"] = average.state_dict()
+        with average.in_place() if average else nullcontext():
+            refresh_statistics(network, dataset.train, experiment.batch_size, experiment.seed, fabric.device)
+            validated = evaluate(fabric, model, task, dataset.validation, experiment.batch_size)
+            score = validated.score if task.higher_is_better else -validated.score
+            index = index.after_epoch(learner.steps, score, validated.loss)
+            rows.append(_row(index, task, trained, validated))
+            if fabric.is_global_zero:
+                with epochs_kept(folder):
+                    write_metrics(folder / "metrics.csv", rows)
+                    discard_measurements(folder)
+                    save_checkpoint(folder / "checkpoint", network, state, index)
+                    if experiment.tensorboard:
+                        write_tensorboard(folder / "tensorboard", rows[-1])
         if fabric.is_global_zero:
-            with epochs_kept(folder):
-                write_metrics(folder / "metrics.csv", rows)
-                discard_measurements(folder)
-                state = {"optimiser": optimiser.state_dict(), "precision": fabric.strategy.precision.state_dict()}
-                save_checkpoint(folder / "checkpoint", network, state, index)
-                if experiment.tensorboard:
-                    write_tensorboard(folder / "tensorboard", rows[-1])
             yield EpochEnd(index.epoch, rows[-1], is_best=index.best_epoch == index.epoch)
 
 
