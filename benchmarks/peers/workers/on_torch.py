@@ -42,10 +42,23 @@ class Ramp(torch.autograd.Function):
 Stream = Callable[[str, Arrays], Callable[[list[Tensor]], Tensor]]
 
 
-def loader(build: Build, stream: Stream | None = None) -> Load:
+class Between(NamedTuple):
+    """What a network has between its neurons, as functions."""
+
+    linear: Callable[[Tensor, Tensor, Tensor], Tensor]
+    """Input, weight, bias."""
+    norm: Callable[[Tensor, Tensor, Tensor], Tensor]
+    """Input, gain, offset: a layer norm of the last axis."""
+
+
+TORCHS = Between(functional.linear, lambda x, gain, offset: functional.layer_norm(x, x.shape[-1:], gain, offset))
+
+
+def loader(build: Build, stream: Stream | None = None, between: Between = TORCHS) -> Load:
     """``build(variant, task, parameters)`` as a worker's `load`.
 
     A library with a way of its own to run a network on a stream has ``stream(task, arrays)``: from all pixels to the answer.
+    One with linear layers and norms of its own trains with them.
     """
 
     def load(asked: dict[str, Any], arrays: Arrays) -> Job:
@@ -60,10 +73,10 @@ def loader(build: Build, stream: Stream | None = None) -> Load:
             case "step":
                 return _step(part("neuron"), torch.from_numpy(arrays["x"]))
             case "stream":
-                run = stream(asked["task"], arrays) if stream else _by_parts(_Network(arrays, part))
+                run = stream(asked["task"], arrays) if stream else _by_parts(_Network(arrays, part, between))
                 return _stream(run, torch.from_numpy(arrays["images"][0]))
             case "training":
-                return _training(_Network(arrays, part), arrays)
+                return _training(_Network(arrays, part, between), arrays)
         raise ValueError(f"no such kind of work: {asked['kind']}")
 
     return load
@@ -116,7 +129,8 @@ def _step(layer: Layer, x: Tensor) -> Job:
 class _Network:
     """3 x (linear, layer norm, neuron), a linear head, its mean over time."""
 
-    def __init__(self, arrays: Arrays, part: Callable[[str], Layer]) -> None:
+    def __init__(self, arrays: Arrays, part: Callable[[str], Layer], between: Between) -> None:
+        self.between = between
         plain = {name: value for name, value in arrays.items() if name.startswith(("linear", "norm", "head"))}
         self.weights = {name: _parameter(value) for name, value in plain.items()}
         self.neurons = [part(f"neuron{i}") for i in range(work.DEPTH)]
@@ -125,11 +139,18 @@ class _Network:
         return [*self.weights.values(), *itertools.chain(*(layer.learnt.values() for layer in self.neurons))]
 
     def logits(self, x: Tensor, neurons: list[Callable[[Tensor], Tensor]]) -> Tensor:
+        return self._logits(x, neurons, self.between)
+
+    def without_neurons(self, x: Tensor) -> Tensor:
+        """The same for all libraries, so with torch's layers: what a batch cannot go below while they are used."""
+        return self._logits(x, [lambda x: x] * work.DEPTH, TORCHS)
+
+    def _logits(self, x: Tensor, neurons: list[Callable[[Tensor], Tensor]], between: Between) -> Tensor:
         w = self.weights
         for i, neuron in enumerate(neurons):
-            x = functional.linear(x, w[f"linear{i}.weight"], w[f"linear{i}.bias"])
-            x = neuron(functional.layer_norm(x, x.shape[-1:], w[f"norm{i}.weight"], w[f"norm{i}.bias"]))
-        return functional.linear(x, w["head.weight"], w["head.bias"])
+            x = between.linear(x, w[f"linear{i}.weight"], w[f"linear{i}.bias"])
+            x = neuron(between.norm(x, w[f"norm{i}.weight"], w[f"norm{i}.bias"]))
+        return between.linear(x, w["head.weight"], w["head.bias"])
 
 
 def _by_parts(network: _Network) -> Callable[[list[Tensor]], Tensor]:
@@ -160,16 +181,17 @@ def _training(network: _Network, arrays: Arrays) -> Job:
     batches = itertools.cycle(zip(images, torch.from_numpy(arrays["labels"]).view(4, -1), strict=True))
     optimiser = torch.optim.Adam(network.learnt(), lr=1e-3)
 
-    def train(neurons: list[Callable[[Tensor], Tensor]]) -> float:
+    def train(logits: Callable[[Tensor], Tensor]) -> float:
         x, labels = next(batches)
-        loss = functional.cross_entropy(network.logits(x, neurons).mean(0), labels)
+        loss = functional.cross_entropy(logits(x).mean(0), labels)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         return loss.item()
 
-    batch = functools.partial(train, [layer.run for layer in network.neurons])
-    bare = functools.partial(train, [lambda x: x] * work.DEPTH)
+    neurons = [layer.run for layer in network.neurons]
+    batch = functools.partial(train, lambda x: network.logits(x, neurons))
+    bare = functools.partial(train, network.without_neurons)
     return Job(
         {work.TRAIN: batch, work.NO_NEURONS: bare},
         lambda _: {"answer": torch.tensor([batch() for _ in range(3)]).numpy()},

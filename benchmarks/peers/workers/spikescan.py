@@ -9,7 +9,7 @@ import spikescan  # before torch: it settles how idle threads wait
 import torch
 import work
 from torch import Tensor, nn
-from workers.on_torch import Layer, loader
+from workers.on_torch import Between, Layer, loader
 from workers.protocol import Arrays, serve
 
 
@@ -31,8 +31,8 @@ def stream(task: str, arrays: Arrays) -> Callable[[list[Tensor]], Tensor]:
     """The network of the cell as one model on a stream, from rest: its answer after the last step."""
     parts: list[nn.Module] = []
     for i in range(work.DEPTH):
-        synapses = nn.Linear(*reversed(arrays[f"linear{i}.weight"].shape))
-        norm = nn.LayerNorm(work.WIDTH)
+        synapses = spikescan.Linear(*reversed(arrays[f"linear{i}.weight"].shape))
+        norm = spikescan.LayerNorm(work.WIDTH)
         parts += [synapses, norm, _neuron(task, learnt := _under(arrays, f"neuron{i}"))]
         for module, values in (
             (synapses, _under(arrays, f"linear{i}")),
@@ -40,7 +40,7 @@ def stream(task: str, arrays: Arrays) -> Callable[[list[Tensor]], Tensor]:
             (parts[-1], learnt),
         ):
             _give(module, values)
-    head = nn.Linear(work.WIDTH, work.CLASSES)
+    head = spikescan.Linear(work.WIDTH, work.CLASSES)
     _give(head, _under(arrays, "head"))
     live = spikescan.stream(spikescan.Sequential(*parts, head, spikescan.RateReadout()).eval(), batch=1)
 
@@ -89,4 +89,4 @@ def _neuron(task: str, learnt: dict[str, nn.Parameter]) -> spikescan.Neuron:
 
 
 if __name__ == "__main__":
-    serve(loader(build, stream))
+    serve(loader(build, stream, Between(spikescan.ops.linear, spikescan.ops.layer_norm)))
