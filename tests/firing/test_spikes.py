@@ -1,5 +1,7 @@
 """Binary and integer spikes, the thermometer code, and firing from what a recipe says."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
@@ -51,6 +53,13 @@ def test_a_thermometer_gives_the_integers_back(data: st.DataObject, levels: int,
 def test_a_linear_map_of_sub_steps_is_that_of_the_integers() -> None:
     spikes, weight = torch.tensor([[0.0, 3.0, 1.0]]), torch.randn(3, 2)
     torch.testing.assert_close(from_thermometer(to_thermometer(spikes, 3) @ weight), spikes @ weight)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, "high", None])
+@pytest.mark.parametrize(("kind", "name"), [(Binary, "threshold"), (Integer, "levels")])
+def test_fields_are_finite_numbers(kind: type, name: str, value: object) -> None:
+    with pytest.raises(InputError, match=f"{kind.__name__}: {name} is {value!r}, expected a finite number"):
+        kind(**{name: value})
 
 
 @pytest.mark.parametrize("value", [-1.0, 5.0, 0.5])

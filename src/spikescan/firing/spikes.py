@@ -9,7 +9,16 @@ from torch import Tensor
 
 from spikescan import ops
 from spikescan.errors import InputError
-from spikescan.firing.surrogates import ATan, FastSigmoid, MultiGaussian, Rectangular, Sigmoid, Surrogate, Triangular
+from spikescan.firing.surrogates import (
+    ATan,
+    FastSigmoid,
+    MultiGaussian,
+    Rectangular,
+    Sigmoid,
+    Surrogate,
+    Triangular,
+    check_number,
+)
 
 __all__ = [
     "Binary",
@@ -33,6 +42,9 @@ class Binary:
     threshold: float = 1.0
     surrogate: Surrogate = field(default_factory=ATan)
 
+    def __post_init__(self) -> None:
+        check_number(self, "threshold", self.threshold)
+
     @property
     def spec(self) -> ops.FiringSpec:
         """What kernels take."""
@@ -54,6 +66,7 @@ class Integer:
     levels: int = 4
 
     def __post_init__(self) -> None:
+        check_number(self, "levels", self.levels)
         if self.levels < 1 or self.levels != int(self.levels):
             raise InputError(f"Integer: levels is {self.levels}, expected a whole number of at least 1.")
 

@@ -4,17 +4,21 @@ Each is a small frozen value; its maths is evaluated by the kernels of `spikesca
 fast sigmoid have area 1, so that, like a step, they carry the output from 0 to 1.
 """
 
+import math
 from dataclasses import dataclass
+from numbers import Real
 
 from spikescan.errors import InputError
 from spikescan.ops import FiringSpec, Kind
 
-__all__ = ["ATan", "FastSigmoid", "MultiGaussian", "Rectangular", "Sigmoid", "Surrogate", "Triangular"]
+__all__ = ["ATan", "FastSigmoid", "MultiGaussian", "Rectangular", "Sigmoid", "Surrogate", "Triangular", "check_number"]
 
 
-def _positive(owner: object, name: str, value: float) -> None:
-    if not value > 0:
-        raise InputError(f"{type(owner).__name__}: {name} is {value}, expected a number above 0.")
+def check_number(owner: object, name: str, value: object, *, positive: bool = False) -> None:
+    """Raise `InputError` unless a field of `owner` is a finite number, and above 0 if it is to be `positive`."""
+    if not isinstance(value, Real) or not math.isfinite(value) or (positive and float(value) <= 0):
+        expected = "a number above 0" if positive else "a finite number"
+        raise InputError(f"{type(owner).__name__}: {name} is {value!r}, expected {expected}.")
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class ATan:
     alpha: float = 2.0
 
     def __post_init__(self) -> None:
-        _positive(self, "alpha", self.alpha)
+        check_number(self, "alpha", self.alpha, positive=True)
 
     def spec(self, threshold: float) -> FiringSpec:
         """What kernels take."""
@@ -41,7 +45,7 @@ class Sigmoid:
     alpha: float = 4.0
 
     def __post_init__(self) -> None:
-        _positive(self, "alpha", self.alpha)
+        check_number(self, "alpha", self.alpha, positive=True)
 
     def spec(self, threshold: float) -> FiringSpec:
         """What kernels take."""
@@ -55,7 +59,7 @@ class Triangular:
     width: float = 1.0
 
     def __post_init__(self) -> None:
-        _positive(self, "width", self.width)
+        check_number(self, "width", self.width, positive=True)
 
     def spec(self, threshold: float) -> FiringSpec:
         """What kernels take."""
@@ -69,7 +73,7 @@ class Rectangular:
     width: float = 1.0
 
     def __post_init__(self) -> None:
-        _positive(self, "width", self.width)
+        check_number(self, "width", self.width, positive=True)
 
     def spec(self, threshold: float) -> FiringSpec:
         """What kernels take."""
@@ -89,8 +93,9 @@ class MultiGaussian:
     spread: float = 6.0
 
     def __post_init__(self) -> None:
-        _positive(self, "deviation", self.deviation)
-        _positive(self, "spread", self.spread)
+        check_number(self, "deviation", self.deviation, positive=True)
+        check_number(self, "height", self.height)
+        check_number(self, "spread", self.spread, positive=True)
 
     def spec(self, threshold: float) -> FiringSpec:
         """What kernels take."""
@@ -107,7 +112,7 @@ class FastSigmoid:
     slope: float = 100.0
 
     def __post_init__(self) -> None:
-        _positive(self, "slope", self.slope)
+        check_number(self, "slope", self.slope, positive=True)
 
     def spec(self, threshold: float) -> FiringSpec:
         """What kernels take."""

@@ -32,8 +32,8 @@ _pool: _Pool | None = None
 # Up to this much work, of 0.3 to 1 milliseconds, another thread does not pay: on a machine where nothing else runs its core has
 # gone to sleep, and handing it a part takes 0.1 to 0.25 of them (docs/performance.md).
 MINIMUM_WORK = 1 << 20
-RANGES_A_THREAD = 4
-LEAST_RANGE = 512  # neurons
+RANGES_A_THREAD = 2
+LEAST_RANGE = 2048  # neurons, two pages of float32: memory is read in runs of this length
 LEAST_RANGE_WORK = 1 << 18  # a range is a call from Python, which holds the other threads up
 
 
