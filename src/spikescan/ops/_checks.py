@@ -6,6 +6,7 @@ from torch import Tensor
 from spikescan.errors import InputError
 
 __all__ = [
+    "as_read",
     "check_floating",
     "check_lengths",
     "check_sequence",
@@ -73,7 +74,13 @@ def check_state(op: str, name: str, tensor: Tensor | None, shape: tuple[int, ...
 
 def flatten_space(x: Tensor) -> Tensor:
     """``[T, B, C, *]`` as a contiguous ``[T, B, C, S]``; S is 1 without space."""
-    return x.reshape(*x.shape[:3], x.shape[3:].numel()).contiguous()
+    flat = x if x.ndim == 4 else x.reshape(*x.shape[:3], x.shape[3:].numel())
+    return flat.contiguous()
+
+
+def as_read(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """The tensor as kernels read it: in `dtype`, contiguous; itself where it is so, since a call that changes nothing takes time."""
+    return (tensor if tensor.dtype == dtype else tensor.to(dtype)).contiguous()
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:

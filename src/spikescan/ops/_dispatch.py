@@ -46,6 +46,9 @@ class Choice(NamedTuple):
     reason: str
 
 
+_USUAL = Choice("cpu", "CPU tensors, Numba compiles for this processor")
+
+
 @contextlib.contextmanager
 def backend(name: str) -> Iterator[None]:
     """Use the backend `name` ("auto", "reference", "cpu", "gpu") in this block, for the whole process.
@@ -91,10 +94,10 @@ def choose(asked: str, device: torch.device) -> Choice:
     Raises:
         BackendError: `asked` is unknown, is not installed, or does not serve this device.
     """
+    if asked == "auto" and device.type == "cpu":
+        return _USUAL
     _check_name(asked)
     if asked == "auto":
-        if device.type == "cpu":
-            return Choice("cpu", "CPU tensors, Numba compiles for this processor")
         if device.type == "cuda":
             missing = _missing("gpu")
             return Choice("reference", missing) if missing else Choice("gpu", "CUDA tensors, Triton is installed")

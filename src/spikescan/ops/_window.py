@@ -12,6 +12,8 @@ from spikescan.ops._threads import parts, spread
 __all__ = ["shift_window"]
 
 _LINE = 64
+# Numbers up to which torch copies without its OpenMP threads.
+_ALONE = 1 << 15
 
 
 def shift_window(window: Tensor, x: Tensor, lengths: Tensor | None = None, *, width: int | None = None) -> Tensor:
@@ -24,7 +26,7 @@ def shift_window(window: Tensor, x: Tensor, lengths: Tensor | None = None, *, wi
     width = window.shape[0] if width is None else width
     if lengths is None and x.shape[0] >= width:
         last = x[x.shape[0] - width :]
-        if last.is_cpu and last.dtype == window.dtype and last.is_contiguous():
+        if last.is_cpu and last.numel() > _ALONE and last.dtype == window.dtype and last.is_contiguous():
             return _copy(last)  # type: ignore[no-any-return]
         return last.to(window.dtype, copy=True)
     if window.shape[0] < width:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from spikescan.errors import InputError
 from spikescan.ops._checks import (
+    as_read,
     check_floating,
     check_lengths,
     check_sequence,
@@ -81,7 +82,7 @@ def dynamic_decay(
         w0 = flat.new_zeros(0 if chosen == "cpu" else k - 1, B, C, S, dtype=dtype)
     else:
         w0 = window.movedim(1, 0).reshape(k - 1, B, C, S)
-    tensors = (flat, weight.to(dtype).contiguous(), bias.to(dtype).contiguous(), h0.contiguous(), w0.contiguous())
+    tensors = (flat, as_read(weight, dtype), as_read(bias, dtype), h0.contiguous(), w0.contiguous())
     numbers = firing.numbers
     if chosen == "reference":
         spikes, h, _ = reference.forward(*tensors, lengths, 1.0 / tau, firing.kind, numbers, False)

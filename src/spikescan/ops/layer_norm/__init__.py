@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from spikescan.errors import InputError
-from spikescan.ops._checks import check_floating, check_shape, compute_dtype
+from spikescan.ops._checks import as_read, check_floating, check_shape, compute_dtype
 from spikescan.ops._dispatch import choose, load, requested
 from spikescan.ops._register import is_plain, register
 from spikescan.ops.layer_norm import reference
@@ -46,9 +46,9 @@ def layer_norm(x: Tensor, gain: Tensor, offset: Tensor, epsilon: float = 1e-5) -
         check_floating(op, name, tensor)
         check_shape(op, name, tensor, (x.shape[-1],), x, "C")
     tensors = (
-        x.reshape(x.shape[:-1].numel(), x.shape[-1]).to(dtype).contiguous(),
-        gain.to(dtype).contiguous(),
-        offset.to(dtype).contiguous(),
+        as_read(x.reshape(x.shape[:-1].numel(), x.shape[-1]), dtype),
+        as_read(gain, dtype),
+        as_read(offset, dtype),
     )
     chosen = choose(requested(), x.device).backend
     y = reference.forward(*tensors, epsilon) if chosen == "reference" else _kernel(*tensors, epsilon, chosen)[0]

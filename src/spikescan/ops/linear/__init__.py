@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from spikescan.errors import InputError
-from spikescan.ops._checks import check_floating, check_shape, compute_dtype
+from spikescan.ops._checks import as_read, check_floating, check_shape, compute_dtype
 from spikescan.ops._dispatch import choose, load, requested
 from spikescan.ops._register import is_plain, register
 from spikescan.ops.linear import reference
@@ -47,9 +47,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if bias is not None:
         check_floating(op, "bias", bias)
         check_shape(op, "bias", bias, (weight.shape[0],), x, "O")
-        bias = bias.to(dtype).contiguous()
-    rows = x.reshape(x.shape[:-1].numel(), x.shape[-1]).to(dtype).contiguous()
-    weight = weight.to(dtype).contiguous()
+        bias = as_read(bias, dtype)
+    rows = as_read(x.reshape(x.shape[:-1].numel(), x.shape[-1]), dtype)
+    weight = as_read(weight, dtype)
     chosen = choose(requested(), x.device).backend
     y = reference.forward(rows, weight, bias) if chosen == "reference" else _kernel(rows, weight, bias, chosen)[0]
     return y.to(x.dtype).view(*x.shape[:-1], len(weight))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from spikescan.errors import InputError
-from spikescan.ops._checks import check_floating, check_shape, compute_dtype
+from spikescan.ops._checks import as_read, check_floating, check_shape, compute_dtype
 from spikescan.ops._dispatch import choose, load, requested
 from spikescan.ops._firing import IDENTITY, FiringSpec
 from spikescan.ops._register import register
@@ -54,8 +54,8 @@ def time_mixing(
     rest = x.shape[1:]
     tensors = (
         x.reshape(x.shape[0], rest.numel()).contiguous(),
-        weight.to(dtype).contiguous(),
-        bias.to(dtype).contiguous(),
+        as_read(weight, dtype),
+        as_read(bias, dtype),
     )
     chosen = choose(requested(), x.device).backend
     if chosen == "reference":
