@@ -79,7 +79,7 @@ def flatten_space(x: Tensor) -> Tensor:
 
 
 def as_read(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """The tensor as kernels read it: in `dtype`, contiguous; itself where it is so, since a call that changes nothing takes time."""
+    """As kernels read it, in `dtype` and contiguous; itself where it is so: a call that changes nothing takes time."""
     return (tensor if tensor.dtype == dtype else tensor.to(dtype)).contiguous()
 
 
