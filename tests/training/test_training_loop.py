@@ -122,6 +122,14 @@ def test_a_finished_run_can_go_on_for_more_epochs_and_for_nothing_else(experimen
         run(experiment, tmp_path)
 
 
+def test_a_run_without_an_epoch_may_be_deleted(experiment, tmp_path):
+    events = train(experiment, tmp_path)
+    next(events)
+    events.close()
+    with pytest.raises(InputError, match=r"holds a run already, of which no epoch is finished: delete it .*--resume"):
+        run(experiment, tmp_path)
+
+
 def test_epochs_and_steps_stay_whole_numbers(experiment, tmp_path):
     run(replace(experiment, epochs=1), tmp_path)
     first = (tmp_path / "metrics.csv").read_text().splitlines()[1]

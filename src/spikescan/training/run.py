@@ -132,9 +132,10 @@ def read_config(folder: Path) -> dict[str, Any]:
 def check_new_folder(folder: Path) -> None:
     """Raise `InputError` if a run lives in `folder`."""
     if (folder / "config.yaml").exists():
+        empty = read_index(folder / "checkpoint") is None
         raise InputError(
-            f"{folder} holds a run already. Go on with it: spikescan train --resume {folder}; "
-            f"or name another folder: --run FOLDER."
+            f"{folder} holds a run already{', of which no epoch is finished: delete it to begin anew' if empty else ''}. "
+            f"Go on with it: spikescan train --resume {folder}; or name another folder: --run FOLDER."
         )
 
 
