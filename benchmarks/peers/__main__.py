@@ -88,7 +88,12 @@ def _workers(cells: list[work.Cell], limits: Limits, given: argparse.Namespace, 
 
 def _described(given: argparse.Namespace) -> str:
     """Machine, versions of all libraries, and threads: what makes rows comparable, whichever cells are still missing."""
-    own = [f"spikescan {spikescan.__version__}", f"torch {torch.__version__}", f"python {platform.python_version()}"]
+    # Files from before its networks had these are not extended: they had torch's.
+    own = [
+        f"spikescan {spikescan.__version__} with its own linear layers and norms",
+        f"torch {torch.__version__}",
+        f"python {platform.python_version()}",
+    ]
     return ", ".join([machine().split(",")[0], f"{given.threads} threads", *own, *environments.pinned()])
 
 

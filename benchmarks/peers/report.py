@@ -281,9 +281,8 @@ def _training(rows: Sequence[Row]) -> str:
     text = (
         f"Seconds for an epoch of {work.TRAINING_IMAGES:,} images of sequential MNIST, {work.PIXELS} steps, {work.DEPTH} x "
         f"{work.WIDTH} neurons with layer norm, Adam: {_EPOCH} times the median batch of {work.BATCH}. "
-        "Linear layers and norms are those that a library's user takes: spikescan's and JAX's own, elsewhere torch's. "
         f'"{work.NO_NEURONS.capitalize()}" is the same batch with the neurons left out, in torch: linear layers, norms and '
-        "update, which no neuron can be faster than that is used with these."
+        "update, which no neuron that is used with these can be faster than."
     )
     lines = [row._replace(call=work.TRAIN) for row in rows if row.kind == "training"]  # the floor in the same line
     table = _beside_each_other(lines, lambda s: f"{_three(s * _EPOCH)} s")

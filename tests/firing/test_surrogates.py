@@ -86,5 +86,5 @@ def test_the_peak_of_the_default_is_one() -> None:
 )
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_shape_without_width_is_refused(make: type[Surrogate], name: str, value: float) -> None:
-    with pytest.raises(InputError, match=f"{name} is {value}, expected a number above 0"):
+    with pytest.raises(InputError, match=f"{name} is {value}, expected a finite number above 0"):
         make(value)

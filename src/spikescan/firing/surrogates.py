@@ -17,7 +17,7 @@ __all__ = ["ATan", "FastSigmoid", "MultiGaussian", "Rectangular", "Sigmoid", "Su
 def check_number(owner: object, name: str, value: object, *, positive: bool = False) -> None:
     """Raise `InputError` unless a field of `owner` is a finite number, and above 0 if it is to be `positive`."""
     if not isinstance(value, Real) or not math.isfinite(value) or (positive and float(value) <= 0):
-        expected = "a number above 0" if positive else "a finite number"
+        expected = "a finite number above 0" if positive else "a finite number"
         raise InputError(f"{type(owner).__name__}: {name} is {value!r}, expected {expected}.")
 
 

@@ -58,7 +58,7 @@ def parts(neurons: int, work: int, grain: int) -> int:
 
     The unit of work is a time step of a light kernel, some 0.3 to 1 nanoseconds.
 
-    As many as `torch.get_num_threads()`, or a few times that where there is enough: a thread that shares its core, such as with
+    As many as `torch.get_num_threads()`, or twice that where there is enough: a thread that shares its core, such as with
     an idle thread of OpenMP that spins, then takes fewer of them.
     """
     total = neurons * work
