@@ -20,7 +20,7 @@ def tiling(neurons: int, k: int, itemsize: int) -> tuple[int, int]:
     """
     page = _PAGE // itemsize
     least = 8 if k <= 8 else 16 if k <= 16 else 32
-    tile = max(least, min(64, 16 * page // max(neurons, 1) // 4 * 4))
+    tile = max(least, min(64, 16 * page // max(neurons, 1) // 8 * 8))
     return (2 * page if tile == 8 else page), tile
 
 

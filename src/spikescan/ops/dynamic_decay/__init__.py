@@ -193,7 +193,9 @@ def _fake(
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     final = x.new_empty(x.shape[1:], dtype=weight.dtype)
-    return x.new_empty(x.shape), final, x.new_empty(x.shape if keep else (0,), dtype=weight.dtype)
+    rows = load("dynamic_decay", backend).rows_kept(x.shape[0])
+    kept = x.new_empty((rows, *x.shape[1:]) if keep else (0,), dtype=weight.dtype)
+    return x.new_empty(x.shape), final, kept
 
 
 @register("dynamic_decay", _fake)
@@ -223,7 +225,7 @@ def _fake_backward(
     bias: Tensor,
     membrane: Tensor,
     window: Tensor,
-    membranes: Tensor,
+    kept: Tensor,
     lengths: Tensor | None,
     exponent: float,
     kind: int,
@@ -248,7 +250,7 @@ def _kernel_backward(
     bias: Tensor,
     membrane: Tensor,
     window: Tensor,
-    membranes: Tensor,
+    kept: Tensor,
     lengths: Tensor | None,
     exponent: float,
     kind: int,
@@ -256,10 +258,10 @@ def _kernel_backward(
     backend: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     module = load("dynamic_decay", backend)
-    if membranes.numel() < x.numel():  # recompute
-        membranes = module.forward(x, weight, bias, membrane, window, lengths, exponent, kind, numbers, True)[2]
+    if kept.numel() < x.numel():  # recompute
+        kept = module.forward(x, weight, bias, membrane, window, lengths, exponent, kind, numbers, True)[2]
     return module.backward(  # type: ignore[no-any-return]
-        grad_spikes, grad_membrane, x, weight, bias, membrane, window, membranes, lengths, exponent, kind, numbers
+        grad_spikes, grad_membrane, x, weight, bias, membrane, window, kept, lengths, exponent, kind, numbers
     )
 
 

@@ -6,6 +6,9 @@ comes first and then what the filter carries back. Blocks are wide where there a
 long runs; what a block carries from tile to tile stays in the cache. `docs/performance.md` has the measurements.
 
 The table of taps and biases is multiplied by -log2(e): the gate then needs 2^a' and nothing else.
+
+What is kept for the backward is what each gate came to, so that neither its filter nor its exponential nor its division is
+computed again, and the membrane before each tile: those within follow from the gates in an operation or two.
 """
 
 import functools
@@ -68,23 +71,38 @@ from spikescan.ops.stepping.link import Call
 
 LN_2 = math.log(2.0)
 
+KEEP_EVERY = 8
+"""Steps from one membrane that is kept to the next: every tile has a multiple of it."""
+
+
+def rows_kept(steps: int) -> int:
+    """Rows of what is kept for the backward: a gate a step, then the membranes before tiles."""
+    return steps + -(-steps // KEEP_EVERY)
+
 
 @traced
-def dynamic_gate(a, exponent, squarings):
-    """(decay, 1 - decay, 1 - sigmoid) of a DSN from a' = -log2(e) a, without cancellation.
+def shut(a, squarings):
+    """1 - sigmoid(a) from a' = -log2(e) a; a' itself if the power of the sigmoid is no squaring (`squarings` is None)."""
+    if squarings is None:
+        return a
+    e = exp2_of(a)
+    return e / (e + 1.0)
+
+
+@traced
+def dynamic_gate(shut, exponent, squarings):
+    """(decay, 1 - decay, 1 - sigmoid) of a DSN from what `shut` gives: 1 - decay without cancellation, decay to within eps.
 
     decay = sigmoid(a)^exponent; `squarings` has as many items as squarings make that power, or is None if none do.
     """
-    e = exp2_of(a)
-    s = 1.0 / (e + 1.0)
-    rest = e * s
     if squarings is None:
-        return (*_general_power(a, exponent), rest)
-    leak = rest
+        e = exp2_of(shut)
+        return (*_general_power(shut, exponent), e / (e + 1.0))
+    decay, leak = 1.0 - shut, shut
     for _ in squarings:
-        leak = leak * (s + 1.0)
-        s = s * s
-    return s, leak, rest
+        leak = leak * (decay + 1.0)
+        decay = decay * decay
+    return decay, leak, shut
 
 
 def _general_power(a: Vector, exponent: Scalar) -> tuple[Vector, Vector]:
@@ -106,8 +124,16 @@ def _blank(inputs, limits, n, first, last, k, group):
 
 
 @inline
+def _shut(gates, size, squarings):
+    """What `shut` makes of the gates of `size` steps: at once, for in a walk that also charges the membrane it takes longer."""
+    step = BYTES // gates.itemsize
+    for at in range(0, size * step, step):
+        store(gates, at, shut(load(gates, at, whole(gates)), squarings), whole(gates))
+
+
+@inline
 def _forward_tile(
-    x, window, table, inputs, gates, limits, spikes, membranes, carried, n, slot, base, ahead, first, last, neurons, k,
+    x, window, table, inputs, gates, limits, spikes, kept, carried, n, slot, base, ahead, first, last, steps, neurons, k,
     exponent, squarings, kind, level, keep, past_cache, group,
 ):  # fmt: skip
     read(x, window, inputs, n, ahead, first, last, k, neurons, group)
@@ -115,13 +141,17 @@ def _forward_tile(
     if masked:
         _blank(inputs, limits, n, first, last, k, group)
     filtered(table, base, load(table, base, whole(x)), inputs, gates, last - first, k)
+    _shut(gates, last - first, squarings)
     step = BYTES // x.itemsize
     newest = (k - 1) * step
     h = load(carried, slot, whole(x))
+    if keep:
+        store(kept, (steps + first // KEEP_EVERY) * neurons + n, h, group)
     limit = load(limits, n, group) if masked else h
     for t in range(first, last):
         at, slot_of_t = t * neurons + n, (t - first) * step
-        decay, leak, _ = dynamic_gate(load(gates, slot_of_t, whole(x)), exponent, squarings)
+        gate = load(gates, slot_of_t, whole(x))
+        decay, leak, _ = dynamic_gate(gate, exponent, squarings)
         charged = fma(decay, h, leak * load(inputs, newest + slot_of_t, whole(x)))
         fired = fire(charged, kind, level)
         if masked:
@@ -131,18 +161,18 @@ def _forward_tile(
         h = charged
         put(spikes, at, fired, past_cache, group)
         if keep:
-            put(membranes, at, h, past_cache, group)
+            put(kept, at, gate, past_cache, group)
     store(carried, slot, h, whole(x))
 
 
 @kernel
 def _forward(
-    x_at, weight_at, bias_at, membrane_at, window_at, limits_at, spikes_at, membranes_at, final_at, like,
-    low, high, steps, window_rows, neurons, channels, space, width, columns, block, tile, k, rows, exponent, squarings,
-    kind, level, keep, masked, resting, past_cache,
+    x_at, weight_at, bias_at, membrane_at, window_at, limits_at, spikes_at, kept_at, final_at, like,
+    low, high, steps, window_rows, kept_rows, neurons, channels, space, width, columns, block, tile, k, rows, exponent,
+    squarings, kind, level, keep, masked, resting, past_cache,
 ):  # fmt: skip
     x, spikes = row(x_at, steps * neurons, like), row(spikes_at, steps * neurons, like)
-    membranes = row(membranes_at, steps * neurons if keep else 0, like)
+    kept = row(kept_at, kept_rows * neurons, like)
     membrane, final = row(membrane_at, neurons, like), row(final_at, neurons, like)
     window, limits = row(window_at, window_rows * neurons, like), row(limits_at, neurons if masked else 0, like)
     step, tile = BYTES // x.itemsize, max(min(tile, steps), 1)
@@ -163,13 +193,13 @@ def _forward(
                 ahead = upcoming(slot, stop - start, tile, step, neurons, following)
                 if stop - n >= step:
                     _forward_tile(
-                        x, window, table, inputs, gates, limits, spikes, membranes, carried, n, slot, base, ahead, first,
-                        last, neurons, k, exponent, squarings, kind, level, keep, past_cache, whole(x),
+                        x, window, table, inputs, gates, limits, spikes, kept, carried, n, slot, base, ahead, first, last,
+                        steps, neurons, k, exponent, squarings, kind, level, keep, past_cache, whole(x),
                     )  # fmt: skip
                 else:
                     _forward_tile(
-                        x, window, table, inputs, gates, limits, spikes, membranes, carried, n, slot, base, ahead, first,
-                        last, neurons, k, exponent, squarings, kind, level, keep, past_cache, part(x, stop - n),
+                        x, window, table, inputs, gates, limits, spikes, kept, carried, n, slot, base, ahead, first, last,
+                        steps, neurons, k, exponent, squarings, kind, level, keep, past_cache, part(x, stop - n),
                     )  # fmt: skip
         move(carried, 0, final, start, stop - start)
     release(table)
@@ -179,9 +209,32 @@ def _forward(
 
 
 @inline
+def _membranes_again(
+    x, inputs, kept, limits, befores, n, ahead, first, last, steps, neurons, k, exponent, squarings, group
+):  # fmt: skip
+    """The membrane before each step of a tile and, behind them, after the last."""
+    step = BYTES // x.itemsize
+    newest = (k - 1) * step
+    masked = limits.size > 0
+    h = load(kept, (steps + first // KEEP_EVERY) * neurons + n, group)
+    limit = load(limits, n, group) if masked else h
+    for t in range(first, last):
+        slot_of_t = (t - first) * step
+        store(befores, slot_of_t, h, whole(x))
+        decay, leak, _ = dynamic_gate(load(kept, t * neurons + n, group), exponent, squarings)
+        prefetch(kept, ahead, group)
+        ahead += step
+        charged = fma(decay, h, leak * load(inputs, newest + slot_of_t, whole(x)))
+        if masked:
+            charged = select(limit > t, charged, h)
+        h = charged
+    return h
+
+
+@inline
 def _of_membrane(
-    x, inputs, gates, of_gate, direct, membrane, membranes, limits, grad_spikes, carried, totals, n, slot, base, ahead,
-    first, last, neurons, k, exponent, squarings, kind, level, a, b, c, resting, group,
+    x, inputs, of_gate, direct, kept, befores, h, limits, grad_spikes, carried, totals, n, slot, base, ahead, first, last,
+    neurons, k, exponent, squarings, kind, level, a, b, c, group,
 ):  # fmt: skip
     """The gradients of the gates, and of the inputs as far as they charge the membrane at once."""
     step = BYTES // x.itemsize
@@ -190,16 +243,13 @@ def _of_membrane(
     zero = full(0.0, d)
     masked = limits.size > 0
     limit = load(limits, n, group) if masked else d
-    initial = zero if resting else load(membrane, n, group)
-    h = load(membranes, (last - 1) * neurons + n, group)
     for t in range(last - 1, first - 1, -1):
         at, slot_of_t = t * neurons + n, (t - first) * step
-        before = load(membranes, at - neurons, group) if t > 0 else initial
+        before = load(befores, slot_of_t, whole(x))
         g = load(grad_spikes, at, group)
-        prefetch(membranes, ahead - neurons, group)
         prefetch(grad_spikes, ahead, group)
         ahead += step
-        decay, leak, rest = dynamic_gate(load(gates, slot_of_t, whole(x)), exponent, squarings)
+        decay, leak, rest = dynamic_gate(load(kept, at, group), exponent, squarings)
         if masked:
             g = select(limit > t, g, zero)
         d = d + through(g, h, kind, level, a, b, c)
@@ -223,18 +273,19 @@ def _of_membrane(
 
 @inline
 def _backward_tile(
-    x, window, table, inputs, of_gate, panel, membrane, membranes, limits, grad_spikes, grad_x, carried, later, totals,
-    n, slot, base, ahead, first, last, neurons, k, exponent, squarings, kind, level, a, b, c, resting, past_cache, group,
+    x, window, table, inputs, of_gate, panel, befores, kept, limits, grad_spikes, grad_x, carried, later, totals, n, slot,
+    base, ahead, first, last, steps, neurons, k, exponent, squarings, kind, level, a, b, c, past_cache, group,
 ):  # fmt: skip
     size = last - first
     read(x, window, inputs, n, ahead, first, last, k, neurons, group)
     if limits.size > 0:
         _blank(inputs, limits, n, first, last, k, group)
-    # Each step's gate is read before the gradient that takes its place is written.
-    filtered(table, base, load(table, base, whole(x)), inputs, of_gate, size, k)
+    h = _membranes_again(
+        x, inputs, kept, limits, befores, n, ahead, first, last, steps, neurons, k, exponent, squarings, group
+    )  # fmt: skip
     _of_membrane(
-        x, inputs, of_gate, of_gate, panel, membrane, membranes, limits, grad_spikes, carried, totals, n, slot, base, ahead,
-        first, last, neurons, k, exponent, squarings, kind, level, a, b, c, resting, group,
+        x, inputs, of_gate, panel, kept, befores, h, limits, grad_spikes, carried, totals, n, slot, base, ahead, first, last,
+        neurons, k, exponent, squarings, kind, level, a, b, c, group,
     )  # fmt: skip
     onward(of_gate, later, slot * (k - 1), size, k)
     spread_back(table, base, of_gate, panel, size, k, True)
@@ -244,22 +295,22 @@ def _backward_tile(
 
 @kernel
 def _backward(
-    x_at, weight_at, bias_at, membrane_at, window_at, membranes_at, limits_at, grad_spikes_at, grad_final_at,
+    x_at, weight_at, bias_at, window_at, kept_at, limits_at, grad_spikes_at, grad_final_at,
     grad_x_at, grad_membrane_at, grad_window_at, totals_at, like,
-    low, high, steps, window_rows, neurons, channels, space, width, columns, block, tile, k, rows, exponent, squarings,
-    kind, level, a, b, c, masked, resting, ending, past_cache,
+    low, high, steps, window_rows, kept_rows, neurons, channels, space, width, columns, block, tile, k, rows, exponent,
+    squarings, kind, level, a, b, c, masked, resting, ending, past_cache,
 ):  # fmt: skip
-    x, membranes = row(x_at, steps * neurons, like), row(membranes_at, steps * neurons, like)
+    x, kept = row(x_at, steps * neurons, like), row(kept_at, kept_rows * neurons, like)
     grad_spikes, grad_x = row(grad_spikes_at, steps * neurons, like), row(grad_x_at, steps * neurons, like)
-    membrane, grad_final = row(membrane_at, neurons, like), row(grad_final_at, neurons, like)
-    grad_membrane, limits = row(grad_membrane_at, neurons, like), row(limits_at, neurons if masked else 0, like)
+    grad_final, grad_membrane = row(grad_final_at, neurons, like), row(grad_membrane_at, neurons, like)
+    limits = row(limits_at, neurons if masked else 0, like)
     window, grad_window = row(window_at, window_rows * neurons, like), row(grad_window_at, window_rows * neurons, like)
     totals = row(totals_at, columns * rows, like)
     step, tile = BYTES // x.itemsize, max(min(tile, steps), 1)
     table = table_of(weight_at, bias_at, k, rows, channels, space, columns, -LOG2_E, like)
     longest = (max(tile, k) + k + AT_ONCE) * step
     inputs, of_gate, panel = scratch(longest, x), scratch(longest, x), scratch(longest, x)
-    carried, later = scratch(block, x), scratch(block * (k - 1), x)
+    befores, carried, later = scratch(tile * step, x), scratch(block, x), scratch(block * (k - 1), x)
     for start in range(low, high, block):
         stop = min(start + block, high)
         if ending:
@@ -267,23 +318,24 @@ def _backward(
         else:
             carried[:] = 0.0
         later[:] = 0.0
-        for last in range(steps, 0, -tile):
-            first = max(last - tile, 0)
-            following = max(first - tile, 0) * neurons + start if first > 0 else (steps - tile) * neurons + stop
+        tiles = -(-steps // tile)
+        for first in range((tiles - 1) * tile, -1, -tile):
+            last = min(first + tile, steps)
+            following = (first - tile) * neurons + start if first > 0 else (tiles - 1) * tile * neurons + stop
             for n in range(start, stop, step):
                 slot, base = n - start, n // width * step % columns * rows
                 ahead = upcoming(slot, stop - start, tile, step, neurons, following)
                 if stop - n >= step:
                     _backward_tile(
-                        x, window, table, inputs, of_gate, panel, membrane, membranes, limits, grad_spikes, grad_x, carried,
-                        later, totals, n, slot, base, ahead, first, last, neurons, k, exponent, squarings, kind, level,
-                        a, b, c, resting, past_cache, whole(x),
+                        x, window, table, inputs, of_gate, panel, befores, kept, limits, grad_spikes, grad_x, carried, later,
+                        totals, n, slot, base, ahead, first, last, steps, neurons, k, exponent, squarings, kind, level,
+                        a, b, c, past_cache, whole(x),
                     )  # fmt: skip
                 else:
                     _backward_tile(
-                        x, window, table, inputs, of_gate, panel, membrane, membranes, limits, grad_spikes, grad_x, carried,
-                        later, totals, n, slot, base, ahead, first, last, neurons, k, exponent, squarings, kind, level,
-                        a, b, c, resting, past_cache, part(x, stop - n),
+                        x, window, table, inputs, of_gate, panel, befores, kept, limits, grad_spikes, grad_x, carried, later,
+                        totals, n, slot, base, ahead, first, last, steps, neurons, k, exponent, squarings, kind, level,
+                        a, b, c, past_cache, part(x, stop - n),
                     )  # fmt: skip
         if not resting:
             move(carried, 0, grad_membrane, start, stop - start)
@@ -294,6 +346,7 @@ def _backward(
     release(inputs)
     release(of_gate)
     release(panel)
+    release(befores)
     release(carried)
     release(later)
 
@@ -321,24 +374,25 @@ def forward(
     neurons = layout.neurons
     inputs = in_compute_dtype(x)
     spikes = torch.empty_like(inputs)
-    membranes = torch.empty_like(inputs) if keep else empty((0,), x)
+    kept = empty((rows_kept(len(x)), *x.shape[1:]) if keep else (0,), x)
     final = empty(x.shape[1:], x)
     limits = limits_of(lengths, layout, x)
-    tensors = (inputs, weight, bias, membrane, window, limits, spikes, membranes, final)
+    tensors = (inputs, weight, bias, membrane, window, limits, spikes, kept, final)
     addresses = tuple(tensor.data_ptr() for tensor in tensors)
     cut = tiling(neurons, weight.shape[1], final.itemsize)
     k, squarings = weight.shape[1], _squarings(exponent)
-    past_cache = is_past_cache(neurons, spikes, membranes)
+    past_cache = is_past_cache(neurons, spikes, kept)
 
     def run(_: int, low: int, high: int) -> None:
         _forward(
-            *addresses, number_like(final), low, high, x.shape[0], window.shape[0], *layout, *cut, k, rows_of(k),
-            exponent, squarings, static(kind), numbers[0], keep, lengths is not None, membrane.shape[0] == 0, past_cache,
+            *addresses, number_like(final), low, high, x.shape[0], window.shape[0], kept.shape[0], *layout, *cut, k,
+            rows_of(k), exponent, squarings, static(kind), numbers[0], keep, lengths is not None, membrane.shape[0] == 0,
+            past_cache,
         )  # fmt: skip
 
     grain = BYTES // final.itemsize
     spread(run, neurons, grain, parts(neurons, 2 * x.shape[0], grain))  # no light kernel, and the backward less so
-    return spikes.to(x.dtype), final, membranes
+    return spikes.to(x.dtype), final, kept
 
 
 def step(
@@ -398,7 +452,7 @@ def _advance(
     x, table, membrane, window, spikes, final, following, n, base, neurons, k, exponent, squarings, kind, level, group
 ):  # fmt: skip
     gate, newest = tapped(table, base, load(table, base, whole(x)), x, window, following, n, neurons, k, group)
-    decay, leak, _ = dynamic_gate(gate, exponent, squarings)
+    decay, leak, _ = dynamic_gate(shut(gate, squarings), exponent, squarings)
     h = fma(decay, load(membrane, n, group), leak * newest)
     store(spikes, n, fire(h, kind, level), group)
     store(final, n, h, group)
@@ -450,7 +504,7 @@ def backward(
     bias: Tensor,
     membrane: Tensor,
     window: Tensor,
-    membranes: Tensor,
+    kept: Tensor,
     lengths: Tensor | None,
     exponent: float,
     kind: int,
@@ -470,7 +524,7 @@ def backward(
     totals = weight.new_zeros(count, layout.columns * rows)
     of_weight, of_bias = torch.zeros_like(weight), torch.zeros_like(bias)
     tensors = (
-        inputs, weight, bias, membrane, window, membranes, limits, grad_spikes.to(inputs.dtype), of_final,
+        inputs, weight, bias, window, kept, limits, grad_spikes.to(inputs.dtype), of_final,
         grad_x, grad_h, grad_window,
     )  # fmt: skip
     addresses = tuple(tensor.data_ptr() for tensor in tensors)
@@ -479,8 +533,8 @@ def backward(
 
     def run(part: int, low: int, high: int) -> None:
         _backward(
-            *addresses, totals[part].data_ptr(), number_like(membrane), low, high, x.shape[0], window.shape[0], *layout,
-            *cut, k, rows, exponent, squarings, static(kind), *numbers, lengths is not None, membrane.shape[0] == 0,
+            *addresses, totals[part].data_ptr(), number_like(membrane), low, high, x.shape[0], window.shape[0], kept.shape[0],
+            *layout, *cut, k, rows, exponent, squarings, static(kind), *numbers, lengths is not None, membrane.shape[0] == 0,
             grad_membrane is not None, past_cache,
         )  # fmt: skip
 
