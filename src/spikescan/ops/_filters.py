@@ -21,6 +21,7 @@ from spikescan.ops._simd import (
     prefetch,
     pushed,
     put,
+    put_rows,
     row,
     scratch,
     store,
@@ -42,7 +43,6 @@ __all__ = [
     "tapped",
     "total",
     "window_back",
-    "write",
 ]
 
 AT_ONCE = 4
@@ -174,16 +174,24 @@ def onward(of_filter, carried, slot, size, k):
 
 
 @inline
-def spread_back(table, base, of_filter, panel, size, k, add):
-    """The gradients of `size` inputs: tap i carried each to the step k - 1 - i later; to those in the panel if `add`."""
+def spread_back(table, base, of_filter, panel, add, out, n, first, last, neurons, k, past_cache, group):
+    """Write the gradients of the inputs of steps `first` to `last`: tap i carried each to the step k - 1 - i later.
+
+    Those in the panel are added if `add`.
+    """
     step = BYTES // panel.itemsize
     zero = full(0.0, whole(panel))
-    for r in range(0, size, AT_ONCE):
+    for r in range(0, last - first, AT_ONCE):
         sums = (zero, zero, zero, zero)
         if add:
             sums = load_rows(panel, r * step, step, sums, whole(panel))
         sums = correlated(table, base + k * step, -step, of_filter, r * step, k, sums)
-        store_rows(panel, r * step, step, sums, whole(panel))
+        if first + r + AT_ONCE <= last:
+            put_rows(out, (first + r) * neurons + n, neurons, sums, past_cache, group)
+        else:
+            store_rows(panel, r * step, step, sums, whole(panel))
+            for time in range(first + r, last):
+                put(out, time * neurons + n, load(panel, (time - first) * step, whole(out)), past_cache, group)
 
 
 @inline
@@ -197,19 +205,10 @@ def sum_of_taps(of_filter, inputs, totals, base, size, k):
 
 
 @inline
-def write(panel, out, n, first, last, neurons, past_cache, group):
-    """Copy the rows of the panel to steps `first` to `last`."""
-    step = BYTES // out.itemsize
-    for time in range(first, last):
-        put(out, time * neurons + n, load(panel, (time - first) * step, whole(out)), past_cache, group)
-
-
-@inline
 def window_back(table, base, of_filter, panel, carried, slot, grad_window, n, k, neurons, group):
     """Write the gradients of the inputs before the first step, which only later steps have seen."""
     step = BYTES // panel.itemsize
     for each in range(k - 1):
         store(of_filter, each * step, full(0.0, whole(panel)), whole(panel))
         store(of_filter, (k - 1 + each) * step, load(carried, slot + each * step, whole(panel)), whole(panel))
-    spread_back(table, base, of_filter, panel, k - 1, k, False)
-    write(panel, grad_window, n, 0, k - 1, neurons, False, group)
+    spread_back(table, base, of_filter, panel, False, grad_window, n, 0, k - 1, neurons, k, False, group)

@@ -240,16 +240,25 @@ def load_numbers(context: Any, array: Any, index: Any, stride: Any, rows: Any) -
 @intrinsic
 def store_rows(context: Any, array: Any, index: Any, stride: Any, vectors: Any, group: Any) -> Any:
     """Write the vectors to index, index + stride, ..."""
+    return types.void(array, types.intp, types.intp, vectors, group), _rows_storer(group, len(vectors))
 
+
+@intrinsic
+def _store_rows_past_cache(context: Any, array: Any, index: Any, stride: Any, vectors: Any, group: Any) -> Any:
+    """As `store_rows`, past the cache: for memory aligned to 64 bytes."""
+    return types.void(array, types.intp, types.intp, vectors, group), _rows_storer(group, len(vectors), past_cache=True)
+
+
+def _rows_storer(group: Group, count: int, *, past_cache: bool = False) -> Any:
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        at = args[1]
-        for i in range(len(vectors)):
-            value = builder.extract_value(args[3], i)
-            emit_store(context, builder, signature.args[0], args[0], at, value, group, args[4])
-            at = builder.add(at, args[2])
+        array, at, stride, vectors, mask = args
+        for i in range(count):
+            value = builder.extract_value(vectors, i)
+            emit_store(context, builder, signature.args[0], array, at, value, group, mask, past_cache=past_cache)
+            at = builder.add(at, stride)
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, types.intp, vectors, group), generate
+    return generate
 
 
 @intrinsic
@@ -312,6 +321,15 @@ def put(array, index, value, past_cache, group):
         _store_past_cache(array, index, value, group)
     else:
         store(array, index, value, group)
+
+
+@inline
+def put_rows(array, index, stride, vectors, past_cache, group):
+    """As `put`, the vectors to index, index + stride, ..."""
+    if past_cache:
+        _store_rows_past_cache(array, index, stride, vectors, group)
+    else:
+        store_rows(array, index, stride, vectors, group)
 
 
 @inline

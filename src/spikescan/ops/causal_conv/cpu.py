@@ -26,7 +26,6 @@ from spikescan.ops._filters import (
     tapped,
     total,
     window_back,
-    write,
 )
 from spikescan.ops._simd import (
     BYTES,
@@ -131,8 +130,7 @@ def _backward_tile(
         a, b, c, group,
     )  # fmt: skip
     onward(of_charge, carried, slot, size, k)
-    spread_back(table, base, of_charge, panel, size, k, False)
-    write(panel, grad_x, n, first, last, neurons, past_cache, group)
+    spread_back(table, base, of_charge, panel, False, grad_x, n, first, last, neurons, k, past_cache, group)
     sum_of_taps(of_charge, inputs, totals, base, size, k)
 
 

@@ -34,7 +34,6 @@ from spikescan.ops._filters import (
     tapped,
     total,
     window_back,
-    write,
 )
 from spikescan.ops._power import squarings
 from spikescan.ops._simd import (
@@ -288,8 +287,7 @@ def _backward_tile(
         neurons, k, exponent, squarings, kind, level, a, b, c, group,
     )  # fmt: skip
     onward(of_gate, later, slot * (k - 1), size, k)
-    spread_back(table, base, of_gate, panel, size, k, True)
-    write(panel, grad_x, n, first, last, neurons, past_cache, group)
+    spread_back(table, base, of_gate, panel, True, grad_x, n, first, last, neurons, k, past_cache, group)
     sum_of_taps(of_gate, inputs, totals, base, size, k)
 
 
