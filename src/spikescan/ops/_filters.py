@@ -33,6 +33,7 @@ __all__ = [
     "AT_ONCE",
     "correlated",
     "filtered",
+    "next_column",
     "onward",
     "read",
     "rows_of",
@@ -91,6 +92,16 @@ def _fill(table, weight, bias, k, rows, channels, space, columns, scale):
         used += 1
         if used == space:
             channel, used = (channel + 1) % channels, 0
+
+
+@inline
+def next_column(base, used, step, width, columns, rows):
+    """Where in the table the next vector's columns begin, and how many neurons before it share them (`_arrays.Columns`)."""
+    used += step
+    if used < width:
+        return base, used
+    base += step * rows
+    return base if base < columns * rows else 0, 0
 
 
 @inline
@@ -164,12 +175,16 @@ def filtered(table, base, start, inputs, out, size, k):
 
 
 @inline
-def onward(of_filter, carried, slot, size, k):
-    """Put the k - 1 gradients after this tile behind its own, and keep those that the tile before it needs."""
+def onward(of_filter, carried, slot, size, k, newest, oldest):
+    """Put the k - 1 gradients after this tile behind its own, and keep those that the tile before it needs.
+
+    None come after the `newest` tile; and those before the `oldest` one are not asked for.
+    """
     step = BYTES // of_filter.itemsize
     for each in range(k - 1):
-        store(of_filter, (size + each) * step, load(carried, slot + each * step, whole(carried)), whole(carried))
-    for each in range(k - 1):
+        after = full(0.0, whole(carried)) if newest else load(carried, slot + each * step, whole(carried))
+        store(of_filter, (size + each) * step, after, whole(carried))
+    for each in range(0 if oldest else k - 1):
         store(carried, slot + each * step, load(of_filter, each * step, whole(carried)), whole(carried))
 
 

@@ -303,15 +303,18 @@ def trailing_zeros(context: Any, number: Any) -> Any:
 
 
 @inline
-def upcoming(slot, size, tile, step, neurons, start):
-    """Where to ask for the next tile, which begins at `start`, while vector `slot` of this one, of `size` neurons, is computed.
+def upcoming(ahead, asked, size, tile, step, neurons):
+    """Where the next vector of this tile asks for the next tile, and how many vectors of the row there were asked for before.
 
-    In the order of memory, a row of the block after the other: each vector asks for `tile` vectors, one a time step. Asking
-    for the same neurons of every row puts too many lines into the same sets of the cache where a step is a multiple of a page.
+    In the order of memory, a row of the block, of `size` neurons, after the other: each vector asks for `tile` vectors, one a
+    time step. Asking for the same neurons of every row puts too many lines into the same sets of the cache where a step is a
+    multiple of a page. From vector to vector: divisions would take a twentieth of a short tile's time.
     """
     vectors = -(-size // step)
-    asked = slot // step * tile
-    return start + asked // vectors * neurons + asked % vectors * step
+    ahead, asked = ahead + tile * step, asked + tile
+    while asked >= vectors:
+        ahead, asked = ahead + neurons - vectors * step, asked - vectors
+    return ahead, asked
 
 
 @inline

@@ -16,6 +16,7 @@ from spikescan.ops._compile import inline, kernel
 from spikescan.ops._filters import (
     AT_ONCE,
     filtered,
+    next_column,
     onward,
     read,
     rows_of,
@@ -81,9 +82,9 @@ def _forward(
         for first in range(0, steps, tile):
             last = min(first + tile, steps)
             following = last * neurons + start if last < steps else stop
+            base, used = start // width * step % columns * rows, start % width
+            ahead, asked = following, 0
             for n in range(start, stop, step):
-                base = n // width * step % columns * rows
-                ahead = upcoming(n - start, stop - start, tile, step, neurons, following)
                 if stop - n >= step:
                     _forward_tile(
                         x, window, table, inputs, charges, out, n, base, ahead, first, last, neurons, k, kind, level,
@@ -94,6 +95,8 @@ def _forward(
                         x, window, table, inputs, charges, out, n, base, ahead, first, last, neurons, k, kind, level,
                         past_cache, part(x, stop - n),
                     )  # fmt: skip
+                ahead, asked = upcoming(ahead, asked, stop - start, tile, step, neurons)
+                base, used = next_column(base, used, step, width, columns, rows)
     release(table)
     release(inputs)
     release(charges)
@@ -119,8 +122,8 @@ def _of_charge(
 
 @inline
 def _backward_tile(
-    grad, x, window, table, inputs, of_charge, panel, carried, grad_x, totals, n, slot, base, ahead, first, last, neurons, k,
-    kind, level, a, b, c, past_cache, group,
+    grad, x, window, table, inputs, of_charge, panel, carried, grad_x, totals, n, slot, base, ahead, first, last, steps,
+    neurons, k, kind, level, a, b, c, past_cache, group,
 ):  # fmt: skip
     size = last - first
     read(x, window, inputs, n, ahead, first, last, k, neurons, group)
@@ -129,7 +132,7 @@ def _backward_tile(
         grad, panel, load(table, base, whole(x)), of_charge, totals, base, n, ahead, first, last, neurons, kind, level,
         a, b, c, group,
     )  # fmt: skip
-    onward(of_charge, carried, slot, size, k)
+    onward(of_charge, carried, slot, size, k, last == steps, first == 0 and window.size == 0)
     spread_back(table, base, of_charge, panel, False, grad_x, n, first, last, neurons, k, past_cache, group)
     sum_of_taps(of_charge, inputs, totals, base, size, k)
 
@@ -150,23 +153,25 @@ def _backward(
     carried = scratch(block * (k - 1), x)
     for start in range(low, high, block):
         stop = min(start + block, high)
-        carried[:] = 0.0
         for last in range(steps, 0, -tile):
             first = max(last - tile, 0)
             following = max(first - tile, 0) * neurons + start if first > 0 else max(steps - tile, 0) * neurons + stop
+            base, used = start // width * step % columns * rows, start % width
+            ahead, asked = following, 0
             for n in range(start, stop, step):
-                slot, base = (n - start) * (k - 1), n // width * step % columns * rows
-                ahead = upcoming(n - start, stop - start, tile, step, neurons, following)
+                slot = (n - start) * (k - 1)
                 if stop - n >= step:
                     _backward_tile(
                         grad, x, window, table, inputs, of_charge, panel, carried, grad_x, totals, n, slot, base, ahead,
-                        first, last, neurons, k, kind, level, a, b, c, past_cache, whole(x),
+                        first, last, steps, neurons, k, kind, level, a, b, c, past_cache, whole(x),
                     )  # fmt: skip
                 else:
                     _backward_tile(
                         grad, x, window, table, inputs, of_charge, panel, carried, grad_x, totals, n, slot, base, ahead,
-                        first, last, neurons, k, kind, level, a, b, c, past_cache, part(x, stop - n),
+                        first, last, steps, neurons, k, kind, level, a, b, c, past_cache, part(x, stop - n),
                     )  # fmt: skip
+                ahead, asked = upcoming(ahead, asked, stop - start, tile, step, neurons)
+                base, used = next_column(base, used, step, width, columns, rows)
         for n in range(start, stop if window_rows else start, step):
             slot, base, group = (n - start) * (k - 1), n // width * step % columns * rows, part(x, stop - n)
             window_back(table, base, of_charge, panel, carried, slot, grad_window, n, k, neurons, group)

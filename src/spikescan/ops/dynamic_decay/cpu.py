@@ -24,6 +24,7 @@ from spikescan.ops._compile import inline, kernel
 from spikescan.ops._filters import (
     AT_ONCE,
     filtered,
+    next_column,
     onward,
     read,
     rows_of,
@@ -75,8 +76,8 @@ KEEP_EVERY = 8
 
 
 def rows_kept(steps: int) -> int:
-    """Rows of what is kept for the backward: a gate a step, then the membranes before tiles."""
-    return steps + -(-steps // KEEP_EVERY)
+    """Rows of what is kept for the backward: a gate a step, then the membranes before tiles other than the first."""
+    return steps + max(-(-steps // KEEP_EVERY) - 1, 0)
 
 
 @traced
@@ -144,8 +145,8 @@ def _forward_tile(
     step = BYTES // x.itemsize
     newest = (k - 1) * step
     h = load(carried, slot, whole(x))
-    if keep:
-        store(kept, (steps + first // KEEP_EVERY) * neurons + n, h, group)
+    if keep and first > 0:
+        store(kept, (steps + first // KEEP_EVERY - 1) * neurons + n, h, group)
     limit = load(limits, n, group) if masked else h
     for t in range(first, last):
         at, slot_of_t = t * neurons + n, (t - first) * step
@@ -187,9 +188,10 @@ def _forward(
         for first in range(0, steps, tile):
             last = min(first + tile, steps)
             following = last * neurons + start if last < steps else stop
+            base, used = start // width * step % columns * rows, start % width
+            ahead, asked = following, 0
             for n in range(start, stop, step):
-                slot, base = n - start, n // width * step % columns * rows
-                ahead = upcoming(slot, stop - start, tile, step, neurons, following)
+                slot = n - start
                 if stop - n >= step:
                     _forward_tile(
                         x, window, table, inputs, gates, limits, spikes, kept, carried, n, slot, base, ahead, first, last,
@@ -200,6 +202,8 @@ def _forward(
                         x, window, table, inputs, gates, limits, spikes, kept, carried, n, slot, base, ahead, first, last,
                         steps, neurons, k, exponent, squarings, kind, level, keep, past_cache, part(x, stop - n),
                     )  # fmt: skip
+                ahead, asked = upcoming(ahead, asked, stop - start, tile, step, neurons)
+                base, used = next_column(base, used, step, width, columns, rows)
         move(carried, 0, final, start, stop - start)
     release(table)
     release(inputs)
@@ -209,13 +213,16 @@ def _forward(
 
 @inline
 def _membranes_again(
-    x, inputs, kept, limits, befores, n, ahead, first, last, steps, neurons, k, exponent, squarings, group
+    x, inputs, membrane, kept, limits, befores, n, ahead, first, last, steps, neurons, k, exponent, squarings, resting, group
 ):  # fmt: skip
     """The membrane before each step of a tile and, behind them, after the last."""
     step = BYTES // x.itemsize
     newest = (k - 1) * step
     masked = limits.size > 0
-    h = load(kept, (steps + first // KEEP_EVERY) * neurons + n, group)
+    if first > 0:
+        h = load(kept, (steps + first // KEEP_EVERY - 1) * neurons + n, group)
+    else:
+        h = full(0.0, group) if resting else load(membrane, n, group)
     limit = load(limits, n, group) if masked else h
     for t in range(first, last):
         slot_of_t = (t - first) * step
@@ -272,36 +279,36 @@ def _of_membrane(
 
 @inline
 def _backward_tile(
-    x, window, table, inputs, of_gate, panel, befores, kept, limits, grad_spikes, grad_x, carried, later, totals, n, slot,
-    base, ahead, first, last, steps, neurons, k, exponent, squarings, kind, level, a, b, c, past_cache, group,
+    x, membrane, window, table, inputs, of_gate, panel, befores, kept, limits, grad_spikes, grad_x, carried, later, totals, n,
+    slot, base, ahead, first, last, steps, neurons, k, exponent, squarings, kind, level, a, b, c, resting, past_cache, group,
 ):  # fmt: skip
-    size = last - first
     read(x, window, inputs, n, ahead, first, last, k, neurons, group)
     if limits.size > 0:
         _blank(inputs, limits, n, first, last, k, group)
     h = _membranes_again(
-        x, inputs, kept, limits, befores, n, ahead, first, last, steps, neurons, k, exponent, squarings, group
+        x, inputs, membrane, kept, limits, befores, n, ahead, first, last, steps, neurons, k, exponent, squarings, resting,
+        group,
     )  # fmt: skip
     _of_membrane(
         x, inputs, of_gate, panel, kept, befores, h, limits, grad_spikes, carried, totals, n, slot, base, ahead, first, last,
         neurons, k, exponent, squarings, kind, level, a, b, c, group,
     )  # fmt: skip
-    onward(of_gate, later, slot * (k - 1), size, k)
+    onward(of_gate, later, slot * (k - 1), last - first, k, last == steps, first == 0 and window.size == 0)
     spread_back(table, base, of_gate, panel, True, grad_x, n, first, last, neurons, k, past_cache, group)
-    sum_of_taps(of_gate, inputs, totals, base, size, k)
+    sum_of_taps(of_gate, inputs, totals, base, last - first, k)
 
 
 @kernel
 def _backward(
-    x_at, weight_at, bias_at, window_at, kept_at, limits_at, grad_spikes_at, grad_final_at,
+    x_at, weight_at, bias_at, membrane_at, window_at, kept_at, limits_at, grad_spikes_at, grad_final_at,
     grad_x_at, grad_membrane_at, grad_window_at, totals_at, like,
     low, high, steps, window_rows, kept_rows, neurons, channels, space, width, columns, block, tile, k, rows, exponent,
     squarings, kind, level, a, b, c, masked, resting, ending, past_cache,
 ):  # fmt: skip
     x, kept = row(x_at, steps * neurons, like), row(kept_at, kept_rows * neurons, like)
     grad_spikes, grad_x = row(grad_spikes_at, steps * neurons, like), row(grad_x_at, steps * neurons, like)
-    grad_final, grad_membrane = row(grad_final_at, neurons, like), row(grad_membrane_at, neurons, like)
-    limits = row(limits_at, neurons if masked else 0, like)
+    membrane, grad_membrane = row(membrane_at, neurons, like), row(grad_membrane_at, neurons, like)
+    grad_final, limits = row(grad_final_at, neurons, like), row(limits_at, neurons if masked else 0, like)
     window, grad_window = row(window_at, window_rows * neurons, like), row(grad_window_at, window_rows * neurons, like)
     totals = row(totals_at, columns * rows, like)
     step, tile = BYTES // x.itemsize, max(min(tile, steps), 1)
@@ -315,26 +322,28 @@ def _backward(
             move(grad_final, start, carried, 0, stop - start)
         else:
             carried[:] = 0.0
-        later[:] = 0.0
         tiles = -(-steps // tile)
         for first in range((tiles - 1) * tile, -1, -tile):
             last = min(first + tile, steps)
             following = (first - tile) * neurons + start if first > 0 else (tiles - 1) * tile * neurons + stop
+            base, used = start // width * step % columns * rows, start % width
+            ahead, asked = following, 0
             for n in range(start, stop, step):
-                slot, base = n - start, n // width * step % columns * rows
-                ahead = upcoming(slot, stop - start, tile, step, neurons, following)
+                slot = n - start
                 if stop - n >= step:
                     _backward_tile(
-                        x, window, table, inputs, of_gate, panel, befores, kept, limits, grad_spikes, grad_x, carried, later,
-                        totals, n, slot, base, ahead, first, last, steps, neurons, k, exponent, squarings, kind, level,
-                        a, b, c, past_cache, whole(x),
+                        x, membrane, window, table, inputs, of_gate, panel, befores, kept, limits, grad_spikes, grad_x, carried,
+                        later, totals, n, slot, base, ahead, first, last, steps, neurons, k, exponent, squarings, kind, level,
+                        a, b, c, resting, past_cache, whole(x),
                     )  # fmt: skip
                 else:
                     _backward_tile(
-                        x, window, table, inputs, of_gate, panel, befores, kept, limits, grad_spikes, grad_x, carried, later,
-                        totals, n, slot, base, ahead, first, last, steps, neurons, k, exponent, squarings, kind, level,
-                        a, b, c, past_cache, part(x, stop - n),
+                        x, membrane, window, table, inputs, of_gate, panel, befores, kept, limits, grad_spikes, grad_x, carried,
+                        later, totals, n, slot, base, ahead, first, last, steps, neurons, k, exponent, squarings, kind, level,
+                        a, b, c, resting, past_cache, part(x, stop - n),
                     )  # fmt: skip
+                ahead, asked = upcoming(ahead, asked, stop - start, tile, step, neurons)
+                base, used = next_column(base, used, step, width, columns, rows)
         if not resting:
             move(carried, 0, grad_membrane, start, stop - start)
         for n in range(start, stop if window_rows else start, step):
@@ -522,7 +531,7 @@ def backward(
     totals = weight.new_zeros(count, layout.columns * rows)
     of_weight, of_bias = torch.zeros_like(weight), torch.zeros_like(bias)
     tensors = (
-        inputs, weight, bias, window, kept, limits, grad_spikes.to(inputs.dtype), of_final,
+        inputs, weight, bias, membrane, window, kept, limits, grad_spikes.to(inputs.dtype), of_final,
         grad_x, grad_h, grad_window,
     )  # fmt: skip
     addresses = tuple(tensor.data_ptr() for tensor in tensors)

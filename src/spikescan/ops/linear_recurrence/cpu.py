@@ -66,9 +66,9 @@ def _forward(
         for first in range(0, steps, tile):
             last = min(first + tile, steps)
             following = last * neurons + start if last < steps else stop
+            ahead, asked = following, 0
             for n in range(start, stop, step):
                 slot = n - start
-                ahead = upcoming(slot, stop - start, tile, step, neurons, following)
                 if stop - n >= step:
                     _forward_tile(
                         decay, drive, states, carried, n, slot, ahead, first, last, neurons, stride, pairs, past_cache,
@@ -79,6 +79,7 @@ def _forward(
                         decay, drive, states, carried, n, slot, ahead, first, last, neurons, stride, pairs, past_cache,
                         part(drive, stop - n),
                     )  # fmt: skip
+                ahead, asked = upcoming(ahead, asked, stop - start, tile, step, neurons)
         move(carried, 0, final, start, stop - start)
     release(carried)
 
@@ -132,9 +133,9 @@ def _backward(
         for last in range(steps, 0, -tile):
             first = max(last - tile, 0)
             following = max(first - tile, 0) * neurons + start if first > 0 else (steps - tile) * neurons + stop
+            ahead, asked = following, 0
             for n in range(start, stop, step):
                 slot = n - start
-                ahead = upcoming(slot, stop - start, tile, step, neurons, following)
                 if stop - n >= step:
                     _backward_tile(
                         grad, decay, states, initial, grad_decay, grad_drive, carried, sums, n, slot, ahead, first, last,
@@ -145,6 +146,7 @@ def _backward(
                         grad, decay, states, initial, grad_decay, grad_drive, carried, sums, n, slot, ahead, first, last,
                         neurons, stride, learning, pairs, past_cache, part(grad_drive, stop - n),
                     )  # fmt: skip
+                ahead, asked = upcoming(ahead, asked, stop - start, tile, step, neurons)
         move(carried, 0, grad_initial, start, stop - start)
         if stride == 0 and grad_decay.size > 0:
             move(sums, 0, grad_decay, start, stop - start)

@@ -108,9 +108,9 @@ def _forward(
             last = min(first + tile, steps)
             following = last * neurons + start if last < steps else stop
             column = start % period
+            ahead, asked = following, 0
             for n in range(start, stop, step):
                 slot = n - start
-                ahead = upcoming(slot, stop - start, tile, step, neurons, following)
                 if stop - n >= step:
                     _forward_tile(
                         cell, x, table, limits, spikes, kept, carried, n, slot, column, ahead, first, last, rows, neurons,
@@ -124,6 +124,7 @@ def _forward(
                 column += step
                 if column >= period:
                     column = 0
+                ahead, asked = upcoming(ahead, asked, stop - start, tile, step, neurons)
         for each in range(len(states)):
             move(carried, each * block, final, each * neurons + start, stop - start)
     release(carried)
@@ -232,9 +233,9 @@ def _backward(
             last = min(first + tile, steps)
             following = (first - tile) * neurons + start if first > 0 else (rows - 1) * tile * neurons + stop
             column = start % period
+            ahead, asked = following, 0
             for n in range(start, stop, step):
                 slot = n - start
-                ahead = upcoming(slot, stop - start, tile, step, neurons, following)
                 if stop - n >= step:
                     _backward_tile(
                         cell, x, table, kept, limits, grad_spikes, grad_x, carried, sums, seen, n, slot, column, ahead, first,
@@ -250,6 +251,7 @@ def _backward(
                 column += step
                 if column >= period:
                     column = 0
+                ahead, asked = upcoming(ahead, asked, stop - start, tile, step, neurons)
         if wanted:
             for each in range(len(states)):
                 move(carried, each * block, grad_initial, each * neurons + start, stop - start)

@@ -136,8 +136,8 @@ def _forward(
         for first in range(0, rows, tile):
             last = min(first + tile, rows)
             following = (last + newest) * neurons + start if last < rows else newest * neurons + stop
+            ahead, asked = following, 0
             for n in range(start, stop, step):
-                ahead = upcoming(n - start, stop - start, tile, step, neurons, following)
                 if stop - n >= step:
                     _forward_tile(
                         x, band, bias, out, membranes, inputs, charges, n, ahead, first, last, newest, neurons, rows, k, kind,
@@ -148,6 +148,7 @@ def _forward(
                         x, band, bias, out, membranes, inputs, charges, n, ahead, first, last, newest, neurons, rows, k, kind,
                         level, keep, past_cache, part(x, stop - n),
                     )  # fmt: skip
+                ahead, asked = upcoming(ahead, asked, stop - start, tile, step, neurons)
     release(inputs)
     release(charges)
 
@@ -185,8 +186,8 @@ def _band(weight: Tensor, order: int) -> tuple[int, Tensor]:
 
 @inline
 def _backward_tile(
-    grad, x, band, membranes, grad_x, inputs, of_charge, panel, carried, sums, n, slot, ahead, first, last, newest, neurons, k,
-    kind, level, a, b, c, past_cache, group,
+    grad, x, band, membranes, grad_x, inputs, of_charge, panel, carried, sums, n, slot, ahead, first, last, newest, neurons,
+    rows, k, kind, level, a, b, c, past_cache, group,
 ):  # fmt: skip
     step, size = BYTES // x.itemsize, last - first
     _read(x, inputs, n, ahead, first + newest - (k - 1), last + newest, k, neurons, group)
@@ -201,7 +202,7 @@ def _backward_tile(
         for j in range(k):
             at += step
             store(sums, at, fma(g, load(inputs, (t + j) * step, whole(x)), load(sums, at, whole(x))), whole(x))
-    onward(of_charge, carried, slot, size, k)
+    onward(of_charge, carried, slot, size, k, last == rows, first == 0 and newest == 0)
     _spread_back(band, of_charge, panel, first, size, k)
     for t in range(max(-newest - first, 0), size):
         put(grad_x, (first + newest + t) * neurons + n, load(panel, t * step, whole(x)), past_cache, group)
@@ -247,7 +248,6 @@ def _backward(
     carried, sums = scratch(block * (k - 1), x), scratch(tile * (1 + k) * step, x)
     for start in range(low, high, block):
         stop = min(start + block, high)
-        carried[:] = 0.0
         for last in range(rows, 0, -tile):
             first = max(last - tile, 0)
             following = (
@@ -255,19 +255,20 @@ def _backward(
                 if first > 0
                 else (max(rows - tile, 0) + newest) * neurons + stop
             )
+            ahead, asked = following, 0
             for n in range(start, stop, step):
                 slot = (n - start) * (k - 1)
-                ahead = upcoming(n - start, stop - start, tile, step, neurons, following)
                 if stop - n >= step:
                     _backward_tile(
                         grad, x, band, membranes, grad_x, inputs, of_charge, panel, carried, sums, n, slot, ahead, first, last,
-                        newest, neurons, k, kind, level, a, b, c, past_cache, whole(x),
+                        newest, neurons, rows, k, kind, level, a, b, c, past_cache, whole(x),
                     )  # fmt: skip
                 else:
                     _backward_tile(
                         grad, x, band, membranes, grad_x, inputs, of_charge, panel, carried, sums, n, slot, ahead, first, last,
-                        newest, neurons, k, kind, level, a, b, c, past_cache, part(x, stop - n),
+                        newest, neurons, rows, k, kind, level, a, b, c, past_cache, part(x, stop - n),
                     )  # fmt: skip
+                ahead, asked = upcoming(ahead, asked, stop - start, tile, step, neurons)
             _fold(sums, totals, first, last, k)
         # Inputs before the first that a step sees last: only the oldest taps of the first steps saw them.
         for n in range(start, stop if newest > 0 else start, step):
