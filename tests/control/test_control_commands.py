@@ -57,6 +57,14 @@ def test_a_run_by_commands(recipe, tmp_path, capsys, monkeypatch):
     assert not (tmp_path / "run" / "evaluation-test.json").exists()  # of other weights
 
 
+def test_an_epoch_of_random_actions_has_no_loss(recipe, tmp_path, capsys):
+    assert (
+        main(["train", str(recipe), "--run", str(tmp_path / "run"), "--epochs", "1", "--algorithm.start_steps", "60"])
+        == 0
+    )
+    assert "train loss none yet" in capsys.readouterr().out
+
+
 def test_what_a_user_can_mend_is_one_line(recipe, tmp_path, capsys):
     run = tmp_path / "run"
     assert main(["train", str(recipe), "--run", str(run), "--epochs", "1"]) == 0

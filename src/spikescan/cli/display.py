@@ -1,5 +1,6 @@
 """The live display of a training run."""
 
+import math
 from collections.abc import Iterable
 
 from rich.progress import BarColumn, Progress, TextColumn
@@ -36,7 +37,7 @@ def show(console: Console, events: Iterable[Event | ControlStep], epochs: int) -
 def _numbers(step: Step | ControlStep) -> str:
     if isinstance(step, ControlStep):
         return (
-            f"return {step.episode_return:.4g}  loss {step.loss:.3g}  firing {step.firing_rate:.3f}  "
+            f"return {_figure(step.episode_return, '.4g')}  loss {_figure(step.loss, '.3g')}  firing {step.firing_rate:.3f}  "
             f"{step.steps_per_second:.0f} steps/s  {duration(step.seconds_left)} left"
         )
     return (
@@ -45,10 +46,17 @@ def _numbers(step: Step | ControlStep) -> str:
     )
 
 
+def _figure(value: float, form: str) -> str:
+    """An epoch of random actions alone has no loss, one without an episode's end no return."""
+    return "none yet" if math.isnan(value) else format(value, form)
+
+
 def _epoch_line(end: EpochEnd, epochs: int) -> str:
     row = end.metrics
     parts = [
-        f"{name.replace('_', ' ')} {value:.4f}" for name, value in row.items() if name.startswith(("train_", "valid"))
+        f"{name.replace('_', ' ')} {_figure(value, '.4f')}"
+        for name, value in row.items()
+        if name.startswith(("train_", "valid"))
     ]
     return (
         f"epoch {end.epoch}/{epochs}  {'  '.join(parts)}  firing rate {row['firing_rate']:.3f}  "

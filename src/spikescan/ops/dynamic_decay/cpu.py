@@ -90,19 +90,20 @@ def shut(a, squarings):
 
 
 @traced
-def dynamic_gate(shut, exponent, squarings):
-    """(decay, 1 - decay, 1 - sigmoid) of a DSN from what `shut` gives: 1 - decay without cancellation, decay to within eps.
+def dynamic_gate(closed, exponent, squarings):
+    """(decay, 1 - decay, 1 - sigmoid) of a DSN from what `shut` made of its gate: 1 - decay without cancellation, decay to
+    within eps.
 
     decay = sigmoid(a)^exponent; `squarings` has as many items as squarings make that power, or is None if none do.
     """
     if squarings is None:
-        e = exp2_of(shut)
-        return (*_general_power(shut, exponent), e / (e + 1.0))
-    decay, leak = 1.0 - shut, shut
+        e = exp2_of(closed)
+        return (*_general_power(closed, exponent), e / (e + 1.0))
+    decay, leak = 1.0 - closed, closed
     for _ in squarings:
         leak = leak * (decay + 1.0)
         decay = decay * decay
-    return decay, leak, shut
+    return decay, leak, closed
 
 
 def _general_power(a: Vector, exponent: Scalar) -> tuple[Vector, Vector]:
