@@ -8,6 +8,7 @@ from _support import KINDS, LAYOUTS, REAL, SHAPES, check, check_spikes, gradchec
 from spikescan import ops
 from spikescan.ops import Kind, _tiling
 from spikescan.ops.dynamic_decay import dynamic_decay_step
+from spikescan.ops.dynamic_decay.cpu import KEEP_EVERY
 
 pytestmark = pytest.mark.usefixtures("poisoned")
 
@@ -26,6 +27,15 @@ def test_every_kind_of_firing(kind: Kind) -> None:
 
 def test_equals_the_reference_over_a_thousand_steps() -> None:
     check(cases.dynamic_decay((1000, 1, 3), torch.float32, Kind.ATAN))
+
+
+@pytest.mark.parametrize("lengths", [False, True])
+@pytest.mark.parametrize("channels", [1030, 480, 303])
+def test_equals_the_reference_in_tiles_of_any_length(channels: int, lengths: bool) -> None:
+    _, tile = _tiling.tiling(2 * channels, 4, 4)
+    assert tile == {1030: 8, 480: 16, 303: 24}[channels]
+    assert tile % KEEP_EVERY == 0
+    check(cases.dynamic_decay((2 * tile + 3, 2, channels), torch.float32, Kind.ATAN, lengths=lengths))
 
 
 # The power of the gate is squared where 1 / tau is a power of two, and of a logarithm where it is not.

@@ -11,7 +11,7 @@ _PAST_CACHE = 1 << 22
 
 
 def tiling(neurons: int, k: int, itemsize: int) -> tuple[int, int]:
-    """(neurons of a block, steps of a tile) for a sweep that asks for its next tile in the order of memory.
+    """(neurons of a block, steps of a tile, a multiple of 8) for a sweep that asks for its next tile in the order of memory.
 
     k is the number of inputs that a step sees: 1 for a recurrence, that of the taps for a filter.
 
