@@ -1,22 +1,24 @@
 """What control runs reached: ``python -m benchmarks.control RUN ...`` evaluates run folders and writes docs/results/control.
 
 For each run its returns over training go to ``docs/results/control/NAME.csv``, and a row to ``docs/results/control.md``: the
-return on test episodes of the best epoch and of the last, and how far acting step by step is from one parallel run.
+return on test episodes of the best epoch and of the last, and how far acting step by step is from one parallel run. Rows of
+other runs stay, in ``control/runs.csv``.
 """
 
 import argparse
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from benchmarks.publish import markdown
+from benchmarks.machine import write_rows
+from benchmarks.publish import markdown, read_csv
 from spikescan.control import ControlRun, action_agreement, evaluate, load_run
 from spikescan.files import write_text
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs/results"
+TABLE = RESULTS / "control/runs.csv"
 EPISODES = 20
 HEAD = [
     "run",
@@ -39,19 +41,25 @@ def main() -> None:
     folders = parser.parse_args().runs
     torch.set_num_threads(1)
     (RESULTS / "control").mkdir(parents=True, exist_ok=True)
-    rows = []
+    rows = {each["run"]: each for each in read_csv(TABLE)} if TABLE.exists() else {}
     for folder in folders:
         shutil.copy(folder / "metrics.csv", RESULTS / "control" / f"{folder.name}.csv")
-        rows.append(row(folder))
-        print(rows[-1])
+        rows[folder.name] = dict(zip([*HEAD, "machine"], [*row(folder), machine(folder)], strict=True))
+        print(rows[folder.name])
+        write_rows(TABLE, [*HEAD, "machine"], rows.values())
+    write_text(RESULTS / "control.md", page(list(rows.values())))
+
+
+def page(rows: list[dict[str, str]]) -> str:
     text = [
         "# Control",
         f"Made by `python -m benchmarks.control` from run folders; the returns over training are in `control/*.csv`. Means "
         f"over {EPISODES} test episodes, which are the same for all runs, with their deviation. One seed of training each.",
-        markdown(HEAD, rows),
-        machines(folders),
+        markdown(HEAD, [[each[name] for name in HEAD] for each in rows]),
+        f"{'; '.join(dict.fromkeys(each['machine'] for each in rows))}. The machine ran other programs at the same time, so "
+        f"that the minutes, of training without evaluation, are an upper bound.",
     ]
-    write_text(RESULTS / "control.md", "\n\n".join(text) + "\n")
+    return "\n\n".join(text) + "\n"
 
 
 def row(folder: Path) -> list[str]:
@@ -86,16 +94,10 @@ def actor(run: ControlRun) -> str:
     return f"{name} of {run.experiment.neuron['name']}{memory}"
 
 
-def machines(folders: list[Path]) -> str:
-    found: dict[str, Any] = {}
-    for folder in folders:
-        about = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-        versions = ", ".join(f"{name} {about['packages'][name]}" for name in ("torch", "gymnasium", "mujoco"))
-        found[f"{about['processor']}, {about['threads']} thread, {versions}"] = None
-    return (
-        f"{'; '.join(found)}. The machine ran other programs at the same time, so that the minutes, of training without "
-        f"evaluation, are an upper bound."
-    )
+def machine(folder: Path) -> str:
+    about = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    versions = ", ".join(f"{name} {about['packages'][name]}" for name in ("torch", "gymnasium", "mujoco"))
+    return f"{about['processor']}, {about['threads']} thread, {versions}"
 
 
 if __name__ == "__main__":
