@@ -19,6 +19,8 @@ _PYTORCH = ("SpikingJelly", "snnTorch", "PyTorch")
 _FLOOR = {work.FORWARD: 8 / 8, work.BOTH: 20 / 8}
 """Least bytes a neuron-step over those of add: x and spikes; then the gradient and x once more, and the gradient of x."""
 _FLOORS = (work.FLOOR, work.NO_NEURONS)
+_FEW = 1 << 18
+"""Neuron-steps that kernels take less than a millisecond for."""
 _EPOCH = math.ceil(work.TRAINING_IMAGES / work.BATCH)
 
 
@@ -67,6 +69,10 @@ _REASONS: list[tuple[Callable[[Row], bool], str]] = [
         lambda row: row.kind in ("layer", "training") and row.task in ("psn", "masked_psn"),
         "theirs is one matrix product by the processor's own library; ours sums over time in order in the forward, so that "
         "the bits do not depend on how a sequence is cut (docs/design.md, Numerics)",
+    ),
+    (
+        lambda row: row.kind == "layer" and row.contender.startswith("JAX") and math.prod(row.sizes) <= _FEW,
+        "so few neuron-steps that what autograd and Python do around our kernels, up to 0.7 ms with AVX2, takes as long",
     ),
     (
         lambda row: row.kind == "stream" and row.contender.startswith("JAX"),
