@@ -71,8 +71,8 @@ class Columns(NamedTuple):
 
     @classmethod
     def of(cls, shape: tuple[int, ...], itemsize: int) -> "Columns":
-        """For a step ``[B, C, S]`` of numbers of `itemsize` bytes."""
-        batch, channels, space = shape
+        """For a step ``[B, C, *]`` of numbers of `itemsize` bytes."""
+        batch, channels, space = shape[0], shape[1], math.prod(shape[2:])
         lanes = BYTES // itemsize
         neurons = batch * channels * space
         if space % lanes == 0:

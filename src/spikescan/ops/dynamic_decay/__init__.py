@@ -66,29 +66,34 @@ def dynamic_decay(
         InputError: a shape, dtype, device or range does not fit.
     """
     _check(x, weight, bias, tau, membrane, window, lengths)
-    flat = flatten_space(x)
-    _, B, C, S = flat.shape
     k = weight.shape[1]
     dtype = compute_dtype(x)
     chosen = choose(requested(), x.device).backend
-    # The CPU kernel takes a membrane or a window without rows for one of zeros, which at T = 4 would be most of its traffic.
-    h0 = (
-        flat.new_zeros(0 if chosen == "cpu" else B, C, S, dtype=dtype)
-        if membrane is None
-        else membrane.reshape(B, C, S)
-    )
+    on_cpu = chosen == "cpu"
+    # The CPU kernel takes any [T, B, C, *], and a membrane or a window without rows for one of zeros, which at T = 4 would be
+    # most of its traffic.
+    flat = x.contiguous() if on_cpu else flatten_space(x)
+    T, B, *rest = flat.shape
+    if membrane is None:
+        h0 = flat.new_zeros(0 if on_cpu else B, *rest, dtype=dtype)
+    else:
+        h0 = membrane if on_cpu else membrane.reshape(B, *rest)
     # The window is stored time first, as the kernels read it; axis 0 of a state is the batch, so it is shown transposed.
     if window is None:
-        w0 = flat.new_zeros(0 if chosen == "cpu" else k - 1, B, C, S, dtype=dtype)
+        w0 = flat.new_zeros(0 if on_cpu else k - 1, B, *rest, dtype=dtype)
     else:
-        w0 = window.movedim(1, 0).reshape(k - 1, B, C, S)
+        w0 = window.movedim(1, 0) if on_cpu else window.movedim(1, 0).reshape(k - 1, B, *rest)
     tensors = (flat, as_read(weight, dtype), as_read(bias, dtype), h0.contiguous(), w0.contiguous())
     numbers = firing.numbers
     if chosen == "reference":
         spikes, h, _ = reference.forward(*tensors, lengths, 1.0 / tau, firing.kind, numbers, False)
     else:
         keep = torch.is_grad_enabled() and not recompute and any(t.requires_grad for t in tensors)
-        spikes, h, _ = _kernel(*tensors, lengths, 1.0 / tau, int(firing.kind), numbers, keep, chosen)
+        # The CPU kernel has the last inputs at hand at its last step; each sample's own it does not know.
+        slides = on_cpu and lengths is None and bool(T > 0)
+        spikes, h, _, last = _kernel(*tensors, lengths, 1.0 / tau, int(firing.kind), numbers, keep, slides, chosen)
+        if slides:
+            return spikes, h, last.movedim(0, 1)
     last = shift_window(tensors[4], flat, lengths, width=k - 1)
     return spikes.view(x.shape), h.view(x.shape[1:]), last.view(k - 1, *x.shape[1:]).movedim(0, 1)
 
@@ -190,12 +195,18 @@ def _fake(
     kind: int,
     numbers: list[float],
     keep: bool,
+    slides: bool,
     backend: str,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     final = x.new_empty(x.shape[1:], dtype=weight.dtype)
     rows = load("dynamic_decay", backend).rows_kept(x.shape[0])
     kept = x.new_empty((rows, *x.shape[1:]) if keep else (0,), dtype=weight.dtype)
-    return x.new_empty(x.shape), final, kept
+    return x.new_empty(x.shape), final, kept, _window_after(x, weight, slides)
+
+
+def _window_after(x: Tensor, weight: Tensor, slides: bool) -> Tensor:
+    """Room for the window after the last step, where the kernel is to write it."""
+    return x.new_empty((weight.shape[1] - 1, *x.shape[1:]) if slides else (0,), dtype=weight.dtype)
 
 
 @register("dynamic_decay", _fake)
@@ -210,11 +221,12 @@ def _kernel(
     kind: int,
     numbers: list[float],
     keep: bool,
+    slides: bool,
     backend: str,
-) -> tuple[Tensor, Tensor, Tensor]:
-    return load("dynamic_decay", backend).forward(  # type: ignore[no-any-return]
-        x, weight, bias, membrane, window, lengths, exponent, kind, numbers, keep
-    )
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    forward, after = load("dynamic_decay", backend).forward, _window_after(x, weight, slides)
+    arguments = (x, weight, bias, membrane, window, lengths, exponent, kind, numbers, keep)
+    return *(forward(*arguments, after) if slides else forward(*arguments)), after
 
 
 def _fake_backward(
@@ -266,18 +278,31 @@ def _kernel_backward(
 
 
 def _save(ctx: Any, inputs: Any, output: Any) -> None:
-    x, weight, bias, membrane, window, lengths, ctx.exponent, ctx.kind, ctx.numbers, _, ctx.backend = inputs
+    x, weight, bias, membrane, window, lengths, ctx.exponent, ctx.kind, ctx.numbers, _, _, ctx.backend = inputs
     ctx.save_for_backward(x, weight, bias, membrane, window, output[2], lengths)
 
 
-def _backward(ctx: Any, grad_spikes: Tensor | None, grad_membrane: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
+def _backward(
+    ctx: Any, grad_spikes: Tensor | None, grad_membrane: Tensor | None, _: None, grad_after: Tensor | None
+) -> tuple[Tensor | None, ...]:
     x, *rest = ctx.saved_tensors
     if grad_spikes is None:
         grad_spikes = torch.zeros_like(x)
     grads = _kernel_backward(
         grad_spikes.contiguous(), grad_membrane, x, *rest, ctx.exponent, ctx.kind, ctx.numbers, ctx.backend
     )
-    return *grads, None, None, None, None, None, None
+    if grad_after is not None and len(grad_after):
+        _add_back(grads[0], grads[4], grad_after)
+    return *grads, None, None, None, None, None, None, None
+
+
+def _add_back(grad_x: Tensor, grad_window: Tensor, grad_after: Tensor) -> None:
+    """Add the gradient of the window after the last step to those of the inputs and of the window before that it is made of."""
+    inputs = min(len(grad_after), len(grad_x))
+    older = len(grad_after) - inputs
+    grad_x[len(grad_x) - inputs :] += grad_after[older:]
+    if len(grad_window):
+        grad_window[len(grad_window) - older :] += grad_after[:older]
 
 
 _kernel.differentiable(_save, _backward)

@@ -134,8 +134,8 @@ def _shut(gates, size, squarings):
 
 @inline
 def _forward_tile(
-    x, window, table, inputs, gates, limits, spikes, kept, carried, n, slot, base, ahead, first, last, steps, neurons, k,
-    exponent, squarings, kind, level, keep, past_cache, group,
+    x, window, table, inputs, gates, limits, spikes, kept, after, carried, n, slot, base, ahead, first, last, steps, neurons,
+    k, exponent, squarings, kind, level, keep, past_cache, group,
 ):  # fmt: skip
     read(x, window, inputs, n, ahead, first, last, k, neurons, group)
     masked = limits.size > 0
@@ -164,18 +164,22 @@ def _forward_tile(
         if keep:
             put(kept, at, gate, past_cache, group)
     store(carried, slot, h, whole(x))
+    if after.size > 0 and last == steps:
+        for each in range(k - 1):
+            store(after, each * neurons + n, load(inputs, (last - first + each) * step, whole(x)), group)
 
 
 @kernel
 def _forward(
-    x_at, weight_at, bias_at, membrane_at, window_at, limits_at, spikes_at, kept_at, final_at, like,
-    low, high, steps, window_rows, kept_rows, neurons, channels, space, width, columns, block, tile, k, rows, exponent,
-    squarings, kind, level, keep, masked, resting, past_cache,
+    x_at, weight_at, bias_at, membrane_at, window_at, limits_at, spikes_at, kept_at, final_at, after_at, like,
+    low, high, steps, window_rows, kept_rows, after_rows, neurons, channels, space, width, columns, block, tile, k, rows,
+    exponent, squarings, kind, level, keep, masked, resting, past_cache,
 ):  # fmt: skip
     x, spikes = row(x_at, steps * neurons, like), row(spikes_at, steps * neurons, like)
     kept = row(kept_at, kept_rows * neurons, like)
     membrane, final = row(membrane_at, neurons, like), row(final_at, neurons, like)
-    window, limits = row(window_at, window_rows * neurons, like), row(limits_at, neurons if masked else 0, like)
+    window, after = row(window_at, window_rows * neurons, like), row(after_at, after_rows * neurons, like)
+    limits = row(limits_at, neurons if masked else 0, like)
     step, tile = BYTES // x.itemsize, max(min(tile, steps), 1)
     table = table_of(weight_at, bias_at, k, rows, channels, space, columns, -LOG2_E, like)
     inputs, gates = scratch((tile + k + AT_ONCE) * step, x), scratch((tile + AT_ONCE) * step, x)
@@ -195,13 +199,13 @@ def _forward(
                 slot = n - start
                 if stop - n >= step:
                     _forward_tile(
-                        x, window, table, inputs, gates, limits, spikes, kept, carried, n, slot, base, ahead, first, last,
-                        steps, neurons, k, exponent, squarings, kind, level, keep, past_cache, whole(x),
+                        x, window, table, inputs, gates, limits, spikes, kept, after, carried, n, slot, base, ahead, first,
+                        last, steps, neurons, k, exponent, squarings, kind, level, keep, past_cache, whole(x),
                     )  # fmt: skip
                 else:
                     _forward_tile(
-                        x, window, table, inputs, gates, limits, spikes, kept, carried, n, slot, base, ahead, first, last,
-                        steps, neurons, k, exponent, squarings, kind, level, keep, past_cache, part(x, stop - n),
+                        x, window, table, inputs, gates, limits, spikes, kept, after, carried, n, slot, base, ahead, first,
+                        last, steps, neurons, k, exponent, squarings, kind, level, keep, past_cache, part(x, stop - n),
                     )  # fmt: skip
                 ahead, asked = upcoming(ahead, asked, stop - start, tile, step, neurons)
                 base, used = next_column(base, used, step, width, columns, rows)
@@ -376,8 +380,12 @@ def forward(
     kind: int,
     numbers: list[float],
     keep: bool,
+    after: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As the reference's `forward`; a membrane or a window without rows is zeros."""
+    """Spikes, the last membrane and, if `keep`, what the backward needs; the window after the last step goes to `after`.
+
+    x ``[T, B, C, *]``, the others as the reference's `forward` takes them; a membrane or a window without rows is zeros.
+    """
     layout = Columns.of(x.shape[1:], membrane.itemsize)
     neurons = layout.neurons
     inputs = in_compute_dtype(x)
@@ -385,7 +393,8 @@ def forward(
     kept = empty((rows_kept(len(x)), *x.shape[1:]) if keep else (0,), x)
     final = empty(x.shape[1:], x)
     limits = limits_of(lengths, layout, x)
-    tensors = (inputs, weight, bias, membrane, window, limits, spikes, kept, final)
+    after = final[:0] if after is None else after
+    tensors = (inputs, weight, bias, membrane, window, limits, spikes, kept, final, after)
     addresses = tuple(tensor.data_ptr() for tensor in tensors)
     cut = tiling(neurons, weight.shape[1], final.itemsize)
     k, squarings = weight.shape[1], _squarings(exponent)
@@ -393,9 +402,9 @@ def forward(
 
     def run(_: int, low: int, high: int) -> None:
         _forward(
-            *addresses, number_like(final), low, high, x.shape[0], window.shape[0], kept.shape[0], *layout, *cut, k,
-            rows_of(k), exponent, squarings, static(kind), numbers[0], keep, lengths is not None, membrane.shape[0] == 0,
-            past_cache,
+            *addresses, number_like(final), low, high, x.shape[0], window.shape[0], kept.shape[0], after.shape[0],
+            *layout, *cut, k, rows_of(k), exponent, squarings, static(kind), numbers[0], keep, lengths is not None,
+            membrane.shape[0] == 0, past_cache,
         )  # fmt: skip
 
     grain = BYTES // final.itemsize
