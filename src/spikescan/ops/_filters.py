@@ -31,6 +31,7 @@ from spikescan.ops._simd import (
 
 __all__ = [
     "AT_ONCE",
+    "column_of",
     "correlated",
     "filtered",
     "next_column",
@@ -95,8 +96,14 @@ def _fill(table, weight, bias, k, rows, channels, space, columns, scale):
 
 
 @inline
+def column_of(n, step, width, columns, rows):
+    """Where in the table the columns of the vector at neuron n begin (`_arrays.Columns`)."""
+    return n // width * step % columns * rows
+
+
+@inline
 def next_column(base, used, step, width, columns, rows):
-    """Where in the table the next vector's columns begin, and how many neurons before it share them (`_arrays.Columns`)."""
+    """Those of the next vector without a division, and how many neurons before it share them."""
     used += step
     if used < width:
         return base, used

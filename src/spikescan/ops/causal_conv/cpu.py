@@ -15,6 +15,7 @@ from spikescan.ops._checks import in_compute_dtype
 from spikescan.ops._compile import inline, kernel
 from spikescan.ops._filters import (
     AT_ONCE,
+    column_of,
     filtered,
     next_column,
     onward,
@@ -82,7 +83,7 @@ def _forward(
         for first in range(0, steps, tile):
             last = min(first + tile, steps)
             following = last * neurons + start if last < steps else stop
-            base, used = start // width * step % columns * rows, start % width
+            base, used = column_of(start, step, width, columns, rows), start % width
             ahead, asked = following, 0
             for n in range(start, stop, step):
                 if stop - n >= step:
@@ -156,7 +157,7 @@ def _backward(
         for last in range(steps, 0, -tile):
             first = max(last - tile, 0)
             following = max(first - tile, 0) * neurons + start if first > 0 else max(steps - tile, 0) * neurons + stop
-            base, used = start // width * step % columns * rows, start % width
+            base, used = column_of(start, step, width, columns, rows), start % width
             ahead, asked = following, 0
             for n in range(start, stop, step):
                 slot = (n - start) * (k - 1)
@@ -173,7 +174,7 @@ def _backward(
                 ahead, asked = upcoming(ahead, asked, stop - start, tile, step, neurons)
                 base, used = next_column(base, used, step, width, columns, rows)
         for n in range(start, stop if window_rows else start, step):
-            slot, base, group = (n - start) * (k - 1), n // width * step % columns * rows, part(x, stop - n)
+            slot, base, group = (n - start) * (k - 1), column_of(n, step, width, columns, rows), part(x, stop - n)
             window_back(table, base, of_charge, panel, carried, slot, grad_window, n, k, neurons, group)
     release(table)
     release(inputs)
@@ -256,7 +257,7 @@ def _step(
         table = table_of(weight_at, bias_at, k, rows, channels, space, columns, 1, like)
     step = BYTES // x.itemsize
     for n in range(0, neurons, step):
-        base = n // width * step % columns * rows
+        base = column_of(n, step, width, columns, rows)
         if neurons - n >= step:
             _advance(x, table, window, y, following, n, base, neurons, k, kind, level, whole(x))
         else:

@@ -74,15 +74,12 @@ def dynamic_decay(
     # most of its traffic.
     flat = x.contiguous() if on_cpu else flatten_space(x)
     T, B, *rest = flat.shape
-    if membrane is None:
-        h0 = flat.new_zeros(0 if on_cpu else B, *rest, dtype=dtype)
-    else:
-        h0 = membrane if on_cpu else membrane.reshape(B, *rest)
+    h0 = flat.new_zeros(0 if on_cpu else B, *rest, dtype=dtype) if membrane is None else membrane.reshape(B, *rest)
     # The window is stored time first, as the kernels read it; axis 0 of a state is the batch, so it is shown transposed.
     if window is None:
         w0 = flat.new_zeros(0 if on_cpu else k - 1, B, *rest, dtype=dtype)
     else:
-        w0 = window.movedim(1, 0) if on_cpu else window.movedim(1, 0).reshape(k - 1, B, *rest)
+        w0 = window.movedim(1, 0).reshape(k - 1, B, *rest)
     tensors = (flat, as_read(weight, dtype), as_read(bias, dtype), h0.contiguous(), w0.contiguous())
     numbers = firing.numbers
     if chosen == "reference":

@@ -5,8 +5,6 @@ neurons first has its gates filtered (`_filters`), then its membrane walks throu
 comes first and then what the filter carries back. Blocks are wide where there are many neurons, so that memory is read in
 long runs; what a block carries from tile to tile stays in the cache. `docs/performance.md` has the measurements.
 
-The table of taps and biases is multiplied by -log2(e): the gate then needs 2^a' and nothing else.
-
 What is kept for the backward is what each gate came to, so that neither its filter nor its exponential nor its division is
 computed again, and the membrane before each tile: those within follow from the gates in an operation or two.
 """
@@ -23,6 +21,7 @@ from spikescan.ops._checks import in_compute_dtype
 from spikescan.ops._compile import inline, kernel
 from spikescan.ops._filters import (
     AT_ONCE,
+    column_of,
     filtered,
     next_column,
     onward,
@@ -40,14 +39,9 @@ from spikescan.ops._power import squarings
 from spikescan.ops._simd import (
     BYTES,
     LOG2_E,
-    Scalar,
-    Vector,
-    choose,
-    exp2_of,
     fma,
     full,
     load,
-    log1p_unit,
     move,
     part,
     prefetch,
@@ -56,15 +50,14 @@ from spikescan.ops._simd import (
     row,
     scratch,
     select,
-    split_exp2,
     static,
     store,
-    traced,
     upcoming,
     whole,
 )
 from spikescan.ops._threads import parts, spread
 from spikescan.ops._tiling import is_past_cache, tiling
+from spikescan.ops.dynamic_decay._gate import dynamic_gate, shut
 from spikescan.ops.fire.cpu import spikes as fire
 from spikescan.ops.fire.cpu import through
 from spikescan.ops.stepping.link import Call
@@ -78,40 +71,6 @@ KEEP_EVERY = 8
 def rows_kept(steps: int) -> int:
     """Rows of what is kept for the backward: a gate a step, then the membranes before tiles other than the first."""
     return steps + max(-(-steps // KEEP_EVERY) - 1, 0)
-
-
-@traced
-def shut(a, squarings):
-    """1 - sigmoid(a) from a' = -log2(e) a; a' itself if the power of the sigmoid is no squaring (`squarings` is None)."""
-    if squarings is None:
-        return a
-    e = exp2_of(a)
-    return e / (e + 1.0)
-
-
-@traced
-def dynamic_gate(closed, exponent, squarings):
-    """(decay, 1 - decay, 1 - sigmoid) of a DSN from what `shut` made of its gate: 1 - decay without cancellation, decay to
-    within eps.
-
-    decay = sigmoid(a)^exponent; `squarings` has as many items as squarings make that power, or is None if none do.
-    """
-    if squarings is None:
-        e = exp2_of(closed)
-        return (*_general_power(closed, exponent), e / (e + 1.0))
-    decay, leak = 1.0 - closed, closed
-    for _ in squarings:
-        leak = leak * (decay + 1.0)
-        decay = decay * decay
-    return decay, leak, closed
-
-
-def _general_power(a: Vector, exponent: Scalar) -> tuple[Vector, Vector]:
-    """(sigmoid^exponent, 1 - sigmoid^exponent): log2 sigmoid = -(max(a', 0) + log2(1 + 2^-|a'|))."""
-    positive = choose(a > 0.0, a, 0.0)
-    softplus = log1p_unit(exp2_of(a.llvm("fabs") * -1.0)).llvm("fma", LOG2_E, positive)
-    power, fraction = split_exp2(softplus * (-exponent))
-    return power.llvm("fma", fraction, power), (1.0 - power) - power * fraction
 
 
 @inline
@@ -193,7 +152,7 @@ def _forward(
         for first in range(0, steps, tile):
             last = min(first + tile, steps)
             following = last * neurons + start if last < steps else stop
-            base, used = start // width * step % columns * rows, start % width
+            base, used = column_of(start, step, width, columns, rows), start % width
             ahead, asked = following, 0
             for n in range(start, stop, step):
                 slot = n - start
@@ -331,7 +290,7 @@ def _backward(
         for first in range((tiles - 1) * tile, -1, -tile):
             last = min(first + tile, steps)
             following = (first - tile) * neurons + start if first > 0 else (tiles - 1) * tile * neurons + stop
-            base, used = start // width * step % columns * rows, start % width
+            base, used = column_of(start, step, width, columns, rows), start % width
             ahead, asked = following, 0
             for n in range(start, stop, step):
                 slot = n - start
@@ -352,7 +311,7 @@ def _backward(
         if not resting:
             move(carried, 0, grad_membrane, start, stop - start)
         for n in range(start, stop if window_rows else start, step):
-            slot, base, group = (n - start) * (k - 1), n // width * step % columns * rows, part(x, stop - n)
+            slot, base, group = (n - start) * (k - 1), column_of(n, step, width, columns, rows), part(x, stop - n)
             window_back(table, base, of_gate, panel, later, slot, grad_window, n, k, neurons, group)
     release(table)
     release(inputs)
@@ -449,7 +408,7 @@ def _step(
         table = table_of(weight_at, bias_at, k, rows, channels, space, columns, -LOG2_E, like)
     step = BYTES // x.itemsize
     for n in range(0, neurons, step):
-        base = n // width * step % columns * rows
+        base = column_of(n, step, width, columns, rows)
         if neurons - n >= step:
             _advance(
                 x, table, membrane, window, spikes, final, following, n, base, neurons, k, exponent, squarings, kind, level,
