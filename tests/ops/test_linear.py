@@ -10,8 +10,8 @@ from spikescan.ops._threads import MINIMUM_WORK
 
 pytestmark = pytest.mark.usefixtures("poisoned")
 
-# Shares of inputs that are not zero: listed both ways, listed forward alone, all taken.
-DENSITIES = [0.0, 0.1, 0.33, 1.0]
+# Shares of inputs that are not zero: listed both ways; for enough outputs one way alone, which one by the processor; all taken.
+DENSITIES = [0.0, 0.1, 0.33, 0.52, 1.0]
 
 
 @pytest.mark.parametrize("density", DENSITIES)
@@ -27,12 +27,25 @@ DENSITIES = [0.0, 0.1, 0.33, 1.0]
         (5, 33, 17),
         (32, 63, 40),
         (61, 63, 75),
+        (61, 129, 40),
         (200, 17, 16),
         (130, 5, 130),
     ],
 )
 def test_equals_the_reference(rows: int, inputs: int, outputs: int, dtype: torch.dtype, density: float) -> None:
     check(cases.linear(rows, inputs, outputs, dtype, density=density))
+
+
+@pytest.mark.parametrize("rows", [2, 70])
+@pytest.mark.parametrize("place", [0, 63, 64, 127])
+def test_the_only_input_that_is_not_zero_counts(place: int, rows: int) -> None:
+    x, weight = torch.zeros(rows, 128), torch.randn(40, 128, requires_grad=True)
+    x[:, place] = 2.0
+    y = ops.linear(x, weight)
+    assert torch.equal(y, (2.0 * weight[:, place]).expand(rows, -1))
+    y.sum().backward()
+    assert torch.equal(weight.grad.nonzero()[:, 1].unique(), torch.tensor([place]))
+    assert torch.equal(weight.grad[:, place], torch.full((40,), 2.0 * rows))
 
 
 @pytest.mark.parametrize("rows", [2, 70])

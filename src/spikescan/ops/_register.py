@@ -72,16 +72,9 @@ def _differentiated(
 
 def _is_traced(args: tuple[object, ...]) -> bool:
     """Whether something beside autograd has to see this call: a compiler, a transform, a mode, or what a tensor stands for."""
-    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0:
-        return True
-    return _is_transformed() or any(
+    return _is_watched() or any(
         isinstance(arg, Tensor) and (type(arg) not in (Tensor, Parameter) or _is_lazy(arg)) for arg in args
     )
-
-
-def _is_transformed() -> bool:
-    """Whether a transform of torch.func is under way, or a derivative forward: tensors that look plain then are not."""
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def _refuse_derivatives() -> None:
@@ -109,7 +102,7 @@ def _is_lazy(arg: Tensor) -> bool:
 
 def must_register(args: tuple[object, ...]) -> bool:
     """Whether autograd, a tracer, a tensor subclass or one that is not yet computed has to see this call."""
-    if torch.compiler.is_compiling() or _is_transformed():
+    if _is_watched():
         return True
     grad = torch.is_grad_enabled()
     for arg in args:
@@ -119,23 +112,43 @@ def must_register(args: tuple[object, ...]) -> bool:
                 return True
         elif isinstance(arg, Tensor):
             return True
-    return torch._C._len_torch_dispatch_stack() > 0
+    return False
 
 
 def is_plain(*tensors: Tensor) -> bool:
     """Whether a CPU kernel can read these tensors as they lie, and nobody differentiates or traces the call.
 
-    What is not plain takes the general way, which copies what it must and names what does not fit.
+    What is not plain takes the general way, which copies what it must and names what does not fit. All in one loop: a single
+    step spends as long here as in its kernel.
     """
-    if must_register(tensors):
+    if _is_watched():
         return False
     dtype = getattr(tensors[0], "dtype", None)
     if dtype is not torch.float32 and dtype is not torch.float64:
         return False
+    grad = torch.is_grad_enabled()
     for tensor in tensors:
-        if not (isinstance(tensor, Tensor) and tensor.dtype is dtype and tensor.is_cpu and tensor.is_contiguous()):
+        kind = type(tensor)
+        if (
+            (kind is not Tensor and kind is not Parameter)
+            or tensor.dtype is not dtype
+            or not tensor.is_cpu
+            or (grad and tensor.requires_grad)
+            or tensor.is_neg()  # of real numbers all that `_is_lazy` asks
+            or not tensor.is_contiguous()
+        ):
             return False
     return True
+
+
+def _is_watched() -> bool:
+    """Whether a compiler, a transform or a mode has to see this call, whatever the tensors."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+        or torch._C._len_torch_dispatch_stack() > 0
+    )
 
 
 def register(name: str, fake: Callable[..., Any]) -> Callable[[Callable[..., Any]], KernelOp]:

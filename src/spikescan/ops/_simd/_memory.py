@@ -302,6 +302,16 @@ def trailing_zeros(context: Any, number: Any) -> Any:
     return types.int64(types.int64), generate
 
 
+@intrinsic
+def lowest_cleared(context: Any, number: Any) -> Any:
+    """The number without its lowest bit that is set. Numba's own subtraction takes it for granted that no sign overflows."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return builder.and_(args[0], builder.sub(args[0], ir.Constant(args[0].type, 1)))
+
+    return types.int64(types.int64), generate
+
+
 @inline
 def upcoming(ahead, asked, size, tile, step, neurons):
     """Where the next vector of this tile asks for the next tile, and how many vectors of the row there were asked for before.

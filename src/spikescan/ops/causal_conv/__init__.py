@@ -17,7 +17,7 @@ from spikescan.ops._checks import (
 )
 from spikescan.ops._dispatch import choose, load, requested
 from spikescan.ops._firing import IDENTITY, FiringSpec
-from spikescan.ops._register import must_register, register
+from spikescan.ops._register import is_plain, register
 from spikescan.ops._window import shift_window
 from spikescan.ops.causal_conv import reference
 
@@ -130,25 +130,17 @@ def _is_plain_step(x_t: Tensor, weight: Tensor, bias: Tensor, window: Tensor) ->
 
     Whatever is not plain takes the general way, which copies what it must and names what does not fit.
     """
-    shape, dtype = x_t.shape, x_t.dtype
-    if (
-        must_register((x_t, weight, bias, window))
-        or requested() not in ("auto", "cpu")
-        or not (x_t.is_cpu and weight.is_cpu and bias.is_cpu and window.is_cpu)
-        or (dtype is not torch.float32 and dtype is not torch.float64)
-        or not (weight.dtype is bias.dtype is window.dtype is dtype)
-        or len(shape) < 2
-        or x_t.numel() == 0
-    ):
+    shape, of_weight, of_bias = x_t.shape, weight.shape, bias.shape
+    if len(shape) < 2 or not of_weight or requested() not in ("auto", "cpu"):
         return False
     batch, channels, *space = shape
     return (
-        weight.shape[:-1] in ((), (channels,))
-        and weight.shape[-1] > 0
-        and bias.shape in ((), (channels,))
-        and window.shape == (batch, weight.shape[-1] - 1, channels, *space)
-        and x_t.is_contiguous()
-        and (window if batch == 1 else window.transpose(0, 1)).is_contiguous()
+        of_weight[:-1] in ((), (channels,))
+        and of_weight[-1] > 0
+        and of_bias in ((), (channels,))
+        and window.shape == (batch, of_weight[-1] - 1, channels, *space)
+        and is_plain(x_t, weight, bias, window if batch == 1 else window.transpose(0, 1))
+        and x_t.numel() > 0
     )
 
 

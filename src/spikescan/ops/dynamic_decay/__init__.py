@@ -18,7 +18,7 @@ from spikescan.ops._checks import (
 )
 from spikescan.ops._dispatch import choose, load, requested
 from spikescan.ops._firing import FiringSpec
-from spikescan.ops._register import must_register, register
+from spikescan.ops._register import is_plain, register
 from spikescan.ops._window import shift_window
 from spikescan.ops.dynamic_decay import reference
 
@@ -112,46 +112,32 @@ def dynamic_decay_step(
     Returns:
         Spikes ``[B, C, *]``, and membrane and window after the step.
     """
-    tensors = (x_t, weight, bias, membrane, window)
-    if _is_plain_step(tensors):
-        return load("dynamic_decay", "cpu").step(*tensors, 1.0 / tau, int(firing.kind), firing.numbers)  # type: ignore[no-any-return]
+    if _is_plain_step(x_t, weight, bias, membrane, window):
+        return load("dynamic_decay", "cpu").step(  # type: ignore[no-any-return]
+            x_t, weight, bias, membrane, window, 1.0 / tau, int(firing.kind), firing.numbers
+        )
     spikes, membrane, window = dynamic_decay(
         x_t.unsqueeze(0), weight, bias, tau=tau, firing=firing, membrane=membrane, window=window
     )
     return spikes.squeeze(0), membrane, window
 
 
-def _is_plain_step(tensors: tuple[Tensor, Tensor, Tensor, Tensor, Tensor]) -> bool:
+def _is_plain_step(x_t: Tensor, weight: Tensor, bias: Tensor, membrane: Tensor, window: Tensor) -> bool:
     """Whether the CPU kernel can read these tensors as they lie, and nobody differentiates or traces the call.
 
-    Whatever is not plain takes the general way, which copies what it must and names what does not fit. Written out, since a
-    loop over the tensors would take longer than the kernel.
+    Whatever is not plain takes the general way, which copies what it must and names what does not fit.
     """
-    x_t, weight, bias, membrane, window = tensors
-    dtype = x_t.dtype
-    if must_register(tensors) or requested() not in ("auto", "cpu"):
-        return False
-    if not (x_t.is_cpu and weight.is_cpu and bias.is_cpu and membrane.is_cpu and window.is_cpu):
-        return False
-    if dtype is not torch.float32 and dtype is not torch.float64:
-        return False
-    if not (weight.dtype is bias.dtype is membrane.dtype is window.dtype is dtype):
-        return False
-    shape = x_t.shape
-    if len(shape) < 2 or weight.ndim != 2 or x_t.numel() == 0:
+    shape, of_weight = x_t.shape, weight.shape
+    if len(shape) < 2 or len(of_weight) != 2 or requested() not in ("auto", "cpu"):
         return False
     batch, channels, *space = shape
-    k = weight.shape[1]
     return (
-        weight.shape[0] == channels
+        of_weight[0] == channels
         and bias.shape == (channels,)
         and membrane.shape == shape
-        and window.shape == (batch, k - 1, channels, *space)
-        and x_t.is_contiguous()
-        and weight.is_contiguous()
-        and bias.is_contiguous()
-        and membrane.is_contiguous()
-        and (window if batch == 1 else window.transpose(0, 1)).is_contiguous()
+        and window.shape == (batch, of_weight[1] - 1, channels, *space)
+        and is_plain(x_t, weight, bias, membrane, window if batch == 1 else window.transpose(0, 1))
+        and x_t.numel() > 0
     )
 
 

@@ -33,9 +33,10 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Raises:
         InputError: a shape, dtype or device does not fit.
     """
-    if requested() in ("auto", "cpu") and is_plain(x, weight, *(() if bias is None else (bias,))):
-        fits = x.ndim == 2 == weight.ndim and x.shape[1] == weight.shape[1]
-        if fits and (bias is None or bias.shape == weight.shape[:1]):
+    if requested() in ("auto", "cpu") and (is_plain(x, weight) if bias is None else is_plain(x, weight, bias)):
+        of_x, of_weight = x.shape, weight.shape
+        fits = len(of_x) == 2 == len(of_weight) and of_x[1] == of_weight[1]
+        if fits and (bias is None or bias.shape == of_weight[:1]):
             return load("linear", "cpu").outputs(x, weight, bias)  # type: ignore[no-any-return]
     op = "linear"
     check_floating(op, "x", x)

@@ -3,7 +3,7 @@
 Rows of the input go in blocks. Where a block is mostly zeros, as spikes are, the other numbers of each row are listed, and only
 their weights are read. Elsewhere a few rows at a time share the reading of each weight. Both add the same products in the same
 order, as one with zero changes no sum. Both want the weights packed, which for some rows takes longer than the products: there
-rows and weights change places. The gradient of the weights goes through lists of each input's rows.
+rows and weights change places. For the gradient of the weights each input's rows are marked in the bits of a number.
 """
 
 import numpy as np
@@ -21,6 +21,7 @@ from spikescan.ops._simd import (
     load,
     load_numbers,
     load_rows,
+    lowest_cleared,
     occupied,
     part,
     release,
@@ -40,7 +41,7 @@ __all__ = ["backward", "forward", "outputs"]
 PANEL = 4
 # Rows that share the reading of a weight where most inputs count: of the registers, three quarters hold their sums.
 TOGETHER = 12 if BYTES == 128 else 6
-# Rows of a block: their inputs and the weights of a panel stay in the second cache.
+# Rows of a block, no more than a number has bits: their inputs and the weights of a panel stay in the second cache.
 BLOCK = 60
 # Up to so many rows the weights are looked up where they lie: one row always, others while they add no more look-ups than this.
 FEW = 4
@@ -48,9 +49,9 @@ LOOKUPS = 1 << 16
 # Up to so many rows, the rows are packed in place of the weights.
 SOME = 32
 # The share of inputs other than zero from which on it is quicker to multiply by all, for very many outputs: a list of inputs is
-# made once for all of them.
-DENSE = 0.4
-DENSE_BACK = 0.3
+# made once for all of them. Measured on one processor of each kind.
+DENSE = 0.4 if BYTES == 128 else 0.5
+DENSE_BACK = 0.3 if BYTES == 128 else 0.65
 
 
 @kernel
@@ -65,29 +66,42 @@ def _pack(weight_at, packed_at, like, inputs, outputs, width):
 
 
 @inline
-def _count(x, at, size):
-    """How many numbers from `at` on are not zero."""
-    step, count = BYTES // x.itemsize, 0
-    whole_vectors = size // step * step
-    for i in range(0, whole_vectors, step):
-        count += bits_set(occupied(load(x, at + i, whole(x))))
-    if whole_vectors < size:
-        count += bits_set(occupied(load(x, at + whole_vectors, part(x, size - whole_vectors))))
+def _present(x, at, size):
+    """Which of up to 64 numbers from `at` on are not zero, a bit each."""
+    step, bits = BYTES // x.itemsize, 0
+    for i in range(0, size, step):
+        if size - i >= step:
+            bits |= occupied(load(x, at + i, whole(x))) << i
+        else:
+            bits |= occupied(load(x, at + i, part(x, size - i))) << i
+    return bits
+
+
+@inline
+def _mark(x, at, rows, inputs, marks):
+    """Mark the numbers of some rows that are not zero, a bit each, and return how many they are."""
+    count, place = 0, 0
+    for each in range(rows):
+        for i in range(0, inputs, 64):
+            bits = _present(x, at + each * inputs + i, min(inputs - i, 64))
+            marks[place] = bits
+            count += bits_set(bits)
+            place += 1
     return count
 
 
 @inline
-def _list(x, at, size, listed, first):
-    """List the places of the numbers other than zero from `at` on, and return how many there are."""
-    step, count = BYTES // x.itemsize, 0
-    for i in range(0, size, step):
-        if size - i >= step:  # noqa: SIM108 (groups are of different types)
-            left = occupied(load(x, at + i, whole(x)))
-        else:
-            left = occupied(load(x, at + i, part(x, size - i)))
+def _list(marks, place, inputs, listed, first):
+    """List the marked numbers of the row whose marks begin at `place`, and return how many they are.
+
+    By 64 at a time: how often the inner loop goes round cannot be foretold, and each time costs as much as several numbers.
+    """
+    count = 0
+    for i in range(0, inputs, 64):
+        left = marks[place + i // 64]
         while left != 0:
             listed[first + count] = i + trailing_zeros(left)
-            left &= left - 1
+            left = lowest_cleared(left)
             count += 1
     return count
 
@@ -134,8 +148,13 @@ def _listed_inputs(x, packed, bias, y, sums, each, weights, first, inputs, outpu
         added = axpy(
             full(x[each * inputs + i], whole(x)), load_rows(packed, weights + i * width, step, panel, whole(x)), added
         )
-    store_rows(sums, step, step, added, whole(x))
-    _finish(sums, step, bias, y, each, first, outputs, biased, panel)
+    if first + width <= outputs:
+        if biased:
+            added = axpy(full(1.0, whole(x)), load_rows(bias, first, step, panel, whole(x)), added)
+        store_rows(y, each * outputs + first, step, added, whole(x))
+    else:
+        store_rows(sums, step, step, added, whole(x))
+        _finish(sums, step, bias, y, each, first, outputs, biased, panel)
 
 
 @kernel
@@ -146,18 +165,20 @@ def _forward(
     bias, step = row(bias_at, outputs if biased else 0, like), BYTES // x.itemsize
     width = len(panel) * step
     packed = row(packed_at, -(-outputs // width) * width * inputs, like)
+    words = -(-inputs // 64)
     listed, counts = np.empty(BLOCK * inputs + 1, np.int32), np.empty(BLOCK, np.int64)
+    marks = np.empty(BLOCK * words, np.int64)
     sums = scratch(step + len(together) * width, x)  # zeros, then what is summed
     taken = 0
     for start in range(low, high, BLOCK):
         stop = min(start + BLOCK, high)
-        present = _count(x, start * inputs, (stop - start) * inputs)
+        present = _mark(x, start * inputs, stop - start, inputs, marks)
         taken += present
         middle = start
         if present > dense * (stop - start) * inputs:
             middle += (stop - start) // len(together) * len(together)
         for each in range(middle, stop):
-            counts[each - start] = _list(x, each * inputs, inputs, listed, (each - start) * inputs)
+            counts[each - start] = _list(marks, (each - start) * words, inputs, listed, (each - start) * inputs)
         for first in range(0, outputs, width):
             for each in range(start, middle, len(together)):
                 _all_inputs(
@@ -178,12 +199,14 @@ def _few(x_at, weight_at, bias_at, y_at, like, rows, inputs, outputs, biased):
     """As `_forward`, without panels; False, and nothing done, where very much is to be looked up."""
     x, weight = row(x_at, rows * inputs, like), row(weight_at, outputs * inputs, like)
     y, bias = row(y_at, rows * outputs, like), row(bias_at, outputs if biased else 0, like)
-    if (_count(x, 0, rows * inputs) - inputs) * outputs > LOOKUPS:
+    words = -(-inputs // 64)
+    marks = np.empty(rows * words, np.int64)
+    if (_mark(x, 0, rows, inputs, marks) - inputs) * outputs > LOOKUPS:
         return False
     step = BYTES // x.itemsize
     listed, column = np.empty(inputs + 1, np.int32), scratch(step, x)
     for each in range(rows):
-        count = _list(x, each * inputs, inputs, listed, 0)
+        count = _list(marks, each * words, inputs, listed, 0)
         for out in range(0, outputs, step):
             total = full(0.0, whole(x))
             lanes = min(outputs - out, step)
@@ -207,14 +230,13 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Ten
 
 def outputs(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The outputs alone, for a call that has no gradient."""
-    rows, inputs = x.shape
+    (rows, inputs), outputs = x.shape, weight.shape[0]
     if rows > SOME:
-        return _products(x, weight, bias, _panel(len(weight), x))[0]
-    y = x.new_empty(rows, len(weight))
+        return _products(x, weight, bias, _panel(outputs, x))[0]
+    y = x.new_empty(rows, outputs)
     if rows <= FEW:
-        bias_at = 0 if bias is None else bias.data_ptr()
-        addresses = x.data_ptr(), weight.data_ptr(), bias_at, y.data_ptr()
-        if _few(*addresses, number_like(x), rows, inputs, len(weight), bias is not None):
+        bias_at, biased = (0, False) if bias is None else (bias.data_ptr(), True)
+        if _few(x.data_ptr(), weight.data_ptr(), bias_at, y.data_ptr(), number_like(x), rows, inputs, outputs, biased):
             return y
     turned = _products(weight, x, None, 1)[0].t()
     return y.copy_(turned) if bias is None else torch.add(turned, bias, out=y)
@@ -254,22 +276,16 @@ def _panel(outputs: int, like: Tensor) -> int:
 
 
 @inline
-def _list_rows(x, start, stop, inputs, listed, counts):
-    """For each input the rows of a block where it is not zero."""
+def _mark_rows(x, start, stop, inputs, marks):
+    """For each input mark the rows of a block where it is not zero, a bit each."""
     for i in range(inputs):
-        counts[i] = 0
-    step = BYTES // x.itemsize
+        marks[i] = 0
     for each in range(start, stop):
-        for i in range(0, inputs, step):
-            if inputs - i >= step:
-                left = occupied(load(x, each * inputs + i, whole(x)))
-            else:
-                left = occupied(load(x, each * inputs + i, part(x, inputs - i)))
+        for i in range(0, inputs, 64):
+            left = _present(x, each * inputs + i, min(inputs - i, 64))
             while left != 0:
-                at = i + trailing_zeros(left)
-                listed[at * BLOCK + counts[at]] = each - start
-                counts[at] += 1
-                left &= left - 1
+                marks[i + trailing_zeros(left)] |= 1 << (each - start)
+                left = lowest_cleared(left)
 
 
 @kernel
@@ -280,11 +296,11 @@ def _of_weight(grad_at, x_at, totals_at, like, low, high, rows, inputs, outputs,
     width = len(panel) * step
     padded = -(-outputs // width) * width
     totals = row(totals_at, inputs * padded, like)
-    listed, counts = np.empty(BLOCK * inputs + 1, np.int32), np.empty(inputs, np.int64)
+    marks = np.empty(inputs, np.int64)
     block = scratch(BLOCK * width, x)
     for start in range(low, high, BLOCK):
         stop = min(start + BLOCK, high)
-        _list_rows(x, start, stop, inputs, listed, counts)
+        _mark_rows(x, start, stop, inputs, marks)
         for first in range(0, outputs, width):
             for each in range(start, stop):
                 for out in range(first, min(first + width, outputs), step):
@@ -296,8 +312,10 @@ def _of_weight(grad_at, x_at, totals_at, like, low, high, rows, inputs, outputs,
             for i in range(inputs):
                 at = i * padded + first
                 added = load_rows(totals, at, step, panel, whole(x))
-                for entry in range(i * BLOCK, i * BLOCK + counts[i]):
-                    place = listed[entry]
+                left = marks[i]
+                while left != 0:
+                    place = trailing_zeros(left)
+                    left = lowest_cleared(left)
                     number = full(x[(start + place) * inputs + i], whole(x))
                     added = axpy(number, load_rows(block, place * width, step, panel, whole(x)), added)
                 store_rows(totals, at, step, added, whole(x))

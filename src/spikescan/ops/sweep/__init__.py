@@ -17,7 +17,7 @@ from spikescan.ops._checks import (
 )
 from spikescan.ops._dispatch import choose, load, requested
 from spikescan.ops._firing import FiringSpec
-from spikescan.ops._register import must_register, register
+from spikescan.ops._register import is_plain, must_register, register
 from spikescan.ops.sweep import reference
 from spikescan.ops.sweep.cell import Cell, Fire, detach, exp, floor, relu, sigmoid, where
 
@@ -122,21 +122,19 @@ def _is_plain_step(cell: Cell, x_t: Tensor, parameters: tuple[Tensor | float, ..
 
     Whatever is not plain takes the general way, which copies what it must and names what does not fit.
     """
-    shape, dtype = x_t.shape, x_t.dtype
+    shape = x_t.shape
     if (
-        must_register((x_t, *state, *parameters))
-        or requested() not in ("auto", "cpu")
-        or not x_t.is_cpu
-        or (dtype is not torch.float32 and dtype is not torch.float64)
-        or len(shape) < 2
-        or x_t.numel() == 0
-        or not x_t.is_contiguous()
+        len(shape) < 2
         or len(state) != len(cell.states)
         or len(parameters) != len(cell.parameters)
+        or requested() not in ("auto", "cpu")
+        or not is_plain(x_t, *state)
+        or x_t.numel() == 0
+        or must_register(parameters)
     ):
         return False
     for each in state:
-        if each.dtype is not dtype or not each.is_cpu or each.shape != shape or not each.is_contiguous():
+        if each.shape != shape:
             return False
     for parameter in parameters:
         if isinstance(parameter, Tensor) and (
