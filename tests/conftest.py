@@ -20,6 +20,18 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 torch.set_num_threads(1 if "PYTEST_XDIST_WORKER" in os.environ else 2)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker of pytest-xdist takes all laws of one case, and all other tests of a file.
+
+    Their neighbours need the same kernels: two workers would compile each at the same time.
+    """
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        case = callspec.params.get("case") if callspec else None
+        group = item.path.name if case is None else getattr(case, "name", str(case))
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture
 def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
     """Unwritten memory is NaN, so that a kernel that forgets to write shows it."""
