@@ -166,7 +166,7 @@ LAYERS = [
     Case("Residual", lambda channels, _: Residual(dsn(channels)), True, True),
     Case("SpikeAttention", lambda channels, _: SpikeAttention(*(dsn(channels) for _ in range(4))), True, True),
     Case("DecayingSum", lambda channels, _: DecayingSum(channels), True, True),
-    Case("S4D", lambda channels, _: S4D(channels, 4), False),
+    Case("S4D", lambda channels, _: S4D(channels, 12), True),
     Case("EachPlace", lambda channels, _: EachPlace(Sequential(nn.Linear(channels, 2), dsn(2))), False, True),
     Case("Standardised", lambda channels, _: Standardised(LeakyReadout(channels)), False, True),
     Case("Window", lambda channels, _: Window(channels, 3), True, True),

@@ -7,12 +7,12 @@ import torch
 from spikescan.errors import InputError
 from spikescan.layers import S4D
 
-C, N = 3, 8
+C = 3
 
 
-def layer():
+def layer(states=8):
     torch.manual_seed(0)
-    return S4D(C, N).double()
+    return S4D(C, states).double()
 
 
 def kernel(module, time_steps):
@@ -26,9 +26,10 @@ def kernel(module, time_steps):
     return np.stack([2.0 * np.real(np.sum(c * np.exp(t * delta * a), axis=1)) for t in range(time_steps)])
 
 
+@pytest.mark.parametrize("states", [2, 8, 12])  # less than one sweep carries, as many, and more
 @pytest.mark.parametrize("time_steps", [1, 2, 63, 127])
-def test_is_the_convolution_with_its_kernel(time_steps):
-    module = layer()
+def test_is_the_convolution_with_its_kernel(time_steps, states):
+    module = layer(states)
     x = torch.randn(time_steps, 2, C, dtype=torch.float64)
     u, k, d = x.numpy(), kernel(module, time_steps), module.skip.detach().numpy()
     expected = [sum(k[i] * u[t - i] for i in range(t + 1)) + d * u[t] for t in range(time_steps)]

@@ -15,6 +15,7 @@ import torch
 from _gpu_support import FIRINGS, recorded_launches, resources
 
 from spikescan import ops
+from spikescan.layers.state_space import MODES
 from spikescan.neurons import create_neuron, list_neurons
 from spikescan.neurons.swept import SweptNeuron
 from spikescan.ops import Kind, Reset
@@ -186,6 +187,7 @@ for name in list_neurons():
     neuron = create_neuron(name, channels=1, time_steps=1)
     if isinstance(neuron, SweptNeuron):
         OPTIONS[f"sweep {name}"] = part(sweep, neuron.cell(), MANY, F32, Kind(neuron.firing.spec.kind))
+OPTIONS["sweep of S4D's modes"] = part(sweep, MODES, MANY, F32, Kind.IDENTITY)
 OPTIONS["leaky_integration HARD integer"] = part(leaky_integration, MANY, F32, Kind.INTEGER, Reset.HARD)
 
 CASES = [(capability, name, call) for capability in (80, 90) for name, call in (KINDS | DTYPES | OPTIONS).items()]

@@ -12,7 +12,7 @@ from torch import nn
 
 from spikescan.errors import InputError
 from spikescan.layers import MaxReadout, PerStep, RateReadout, Residual, Scale, Sequential, Window
-from spikescan.models import mlp
+from spikescan.models import causal_transformer, mlp, spiking_ssm
 from spikescan.neurons import DSN, LIF, ParametricLIF, SlidingPSN, StaticDSN
 from spikescan.neurons.base import map_state
 from spikescan.ops import backend
@@ -36,6 +36,8 @@ COMPILED = {
     "twice": lambda: Sequential(nn.Sequential(twice := nn.Linear(3, 3), nn.Identity(), twice), DSN(3)),
     "modules": lambda: Sequential(nn.Sequential(nn.Linear(3, 4), nn.Identity(), Scale(4)), DSN(4), MaxReadout()),
     "shortcut": lambda: Residual(Sequential(nn.Linear(3, 4), DSN(4)), nn.Linear(3, 4)),
+    "transformer": lambda: causal_transformer(3, 2, neuron=DSN, width=6, depth=1, heads=2),
+    "state space": lambda: spiking_ssm(3, 2, neuron=DSN, width=5, depth=1, states=12),
     "space": lambda: Sequential(nn.Unflatten(1, (3, 1, 1)), nn.BatchNorm2d(3), DSN(3), nn.Flatten(), nn.Linear(3, 2)),
 }
 

@@ -142,10 +142,14 @@ class DecayingSum(Temporal):
         """See `Temporal.forward`."""
         check_channels(self, x, 2, self.channels)
         (total,) = self._started(x, state)
-        decay = self.decay_logit.to(total.dtype).sigmoid().repeat_interleave(self.channels // self.heads)
+        decay = self.decays(total.dtype).view(-1, *[1] * (x.ndim - 3))
         drive = zero_padding(x, lengths).to(total.dtype)
-        totals, _ = ops.linear_recurrence(decay.view(-1, *[1] * (x.ndim - 3)), drive, total)
+        totals, _ = ops.linear_recurrence(decay, drive, total)
         return zero_padding(totals, lengths), DecayingSumState(at_last_valid(totals, total, lengths))
+
+    def decays(self, dtype: torch.dtype) -> Tensor:
+        """The decay a of each channel, ``[C]``."""
+        return self.decay_logit.to(dtype).sigmoid().repeat_interleave(self.channels // self.heads)
 
     def _started(self, x: Tensor, state: State | None) -> DecayingSumState:
         """The state to go on from."""

@@ -24,7 +24,8 @@ class Linear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[*, I]`` to ``[*, O]``."""
-        ours = x.is_cpu and x.dtype in (torch.float32, torch.float64) and x.dtype is self.weight.dtype
+        weight = self.weight
+        ours = x.is_cpu and x.dtype in (torch.float32, torch.float64) and x.dtype is weight.dtype
         if not ours or torch.is_autocast_enabled("cpu"):
             return super().forward(x)
-        return ops.linear(x, self.weight, self.bias)
+        return ops.linear(x, weight, self.bias)

@@ -1,7 +1,7 @@
 """The diagonal state space layer S4D."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +9,35 @@ from torch import Tensor, nn
 from spikescan import ops
 from spikescan.errors import InputError
 from spikescan.neurons.base import State, Temporal, at_rest, check_carried, check_channels, no_weight_decay
-from spikescan.neurons.padding import at_last_valid, zero_padding
+from spikescan.neurons.padding import zero_padding
+from spikescan.ops import IDENTITY, Cell
 
-__all__ = ["S4D", "S4DState"]
+__all__ = ["MODES", "S4D", "S4DState"]
+
+# Modes that one sweep over time carries: as many numbers a neuron as registers hold.
+_TOGETHER = 4
+
+
+def _modes(x: Any, state: Any, parameters: Any, fire: Any) -> Any:
+    """Each mode turned and shrunk by its complex factor and driven by the input, and what flows out of all of them."""
+    decay_re, decay_im, weight_re, weight_im = (parameters[i::4] for i in range(4))
+    after: list[Any] = []
+    y: Any = 0.0
+    for n in range(_TOGETHER):
+        re, im = state[2 * n : 2 * n + 2]
+        re, im = decay_re[n] * re - decay_im[n] * im + x, decay_im[n] * re + decay_re[n] * im
+        y = y + weight_re[n] * re + weight_im[n] * im
+        after += [re, im]
+    return fire(y), tuple(after)
+
+
+MODES = Cell(
+    _modes,
+    states=tuple(f"{part}[{n}]" for n in range(_TOGETHER) for part in ("real", "imaginary")),
+    parameters=tuple(
+        f"{name}[{n}]" for n in range(_TOGETHER) for name in ("decay_re", "decay_im", "weight_re", "weight_im")
+    ),
+)
 
 
 class S4DState(NamedTuple):
@@ -31,7 +57,8 @@ class S4D(Temporal):
     The zero-order hold of ``h' = A h + u, y = 2 Re(C h) + D u`` with step Delta; each of C channels has its own
     A, C, D and Delta. ``[T, B, C]`` to ``[T, B, C]``, computed in float32 at least. Source: S4D-Lin (Gu et al. 2022, arXiv
     2206.11893), whose kernel ``2 Re sum_n C_n (e^{Delta A_n} - 1) / A_n e^{t Delta A_n}`` this is without its convolution: by
-    recurrence, so that it streams. That keeps T x B x C x N numbers for the backward.
+    recurrence, so that it streams. A sweep over time computes a few modes and what they give to y; on a CPU their values before
+    every 16th step are kept for the backward.
 
     Initial values (as in SpikingSSM, arXiv 2408.14909): A_n = -1/2 + i pi n, n = 0 to N / 2 - 1; C complex normal; D normal;
     Delta log-uniform within `steps`. The real part of A is held as its logarithm, so it stays negative.
@@ -70,19 +97,45 @@ class S4D(Temporal):
         self, x: Tensor, state: S4DState | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, S4DState]:
         """See `Temporal.forward`."""
-        check_channels(self, x, 2, self.channels)
-        if x.ndim != 3:
-            raise InputError(f"S4D: x is {list(x.shape)}, expected [T, B, C] without space.")
+        self._check(x, "T, B, C")
         modes = self._started(x, state)
+        # What lies beyond a length counts for nothing, and gives nothing through D.
         u = zero_padding(x, lengths).to(modes.dtype)
-        before = torch.view_as_complex(modes.contiguous())
-        decay, weight = self._coefficients()
-        drive = u.unsqueeze(-1).expand(*u.shape, self.states // 2).to(before.dtype)
-        after, final = ops.linear_recurrence(decay.to(before.dtype), drive, before)
-        # 2 Re(c h), as a sum over the real and the imaginary part of every mode.
-        y = (torch.view_as_real(after) * weight.to(u.dtype)).sum((-2, -1)) + self.skip.to(u.dtype) * u
-        last = final if lengths is None else at_last_valid(after, before, lengths)
-        return zero_padding(y, lengths).to(x.dtype), S4DState(torch.view_as_real(last))
+        y = self.skip.to(u.dtype) * u
+        after: list[Tensor] = []
+        for parameters, own in zip(self.parameters_of_sweeps(u.dtype), self._shared_out(modes), strict=True):
+            read, carried = ops.sweep(
+                MODES, u, parameters.unbind(0), firing=IDENTITY, state=own.unbind(0), lengths=lengths
+            )
+            y = y + read
+            after += carried
+        return y.to(x.dtype), S4DState(torch.stack(after[: self.states], -1).view(modes.shape))
+
+    def step(self, x_t: Tensor, state: S4DState | None = None) -> tuple[Tensor, S4DState]:
+        """One step, ``[B, C]`` to ``[B, C]``, with the bits of `forward`: its sweeps stand side by side, as channels."""
+        self._check(x_t, "B, C")
+        modes = self._started(x_t.unsqueeze(0), state)
+        u = x_t.to(modes.dtype)
+        parameters, own = self.parameters_of_sweeps(u.dtype), self._shared_out(modes)
+        count = len(own)
+        read, carried = ops.sweep_step(
+            MODES,
+            u.repeat(1, count),
+            parameters.transpose(0, 1).flatten(1).unbind(0),
+            firing=IDENTITY,
+            state=own.permute(1, 2, 0, 3).flatten(2).unbind(0),
+        )
+        y_t = self.skip.to(u.dtype) * u
+        for each in read.chunk(count, 1):
+            y_t = y_t + each
+        after = torch.cat(torch.stack(carried, -1).chunk(count, 1), -1)
+        return y_t.to(x_t.dtype), S4DState(after[..., : self.states].reshape(modes.shape))
+
+    def _check(self, x: Tensor, shape: str) -> None:
+        axes = len(shape.split())
+        check_channels(self, x, axes - 1, self.channels)
+        if x.ndim != axes:
+            raise InputError(f"S4D: x is {list(x.shape)}, expected [{shape}] without space.")
 
     def _started(self, x: Tensor, state: State | None) -> Tensor:
         """The modes to go on from."""
@@ -93,13 +146,22 @@ class S4D(Temporal):
         check_carried("S4D", "modes", modes, rest.shape, rest.dtype, rest.device)
         return modes  # type: ignore[no-any-return]
 
-    def _coefficients(self) -> tuple[Tensor, Tensor]:
-        """Complex decays ``[C, N / 2]``, and what real and imaginary parts of h are multiplied with, ``[C, N / 2, 2]``."""
+    def parameters_of_sweeps(self, dtype: torch.dtype) -> Tensor:
+        """What each sweep is given as parameters of `MODES`, ``[sweeps, parameters, C]``.
+
+        The last may have modes to spare; their zeros give nothing.
+        """
         # In float64, where the difference of a slow mode's decay from 1 keeps its digits.
         a = torch.complex(-self.log_decay.double().exp(), self.frequency.double())
         decay = torch.exp(self.log_step.double().exp().unsqueeze(-1) * a)
         c = 2.0 * torch.view_as_complex(self.weight.double().contiguous()) * (decay - 1.0) / a
-        return decay, torch.stack([c.real, -c.imag], dim=-1)
+        # 2 Re(c h) is a sum over the real and the imaginary part of every mode.
+        numbers = torch.stack([decay.real, decay.imag, c.real, -c.imag], -1).flatten(1).to(dtype)
+        return _rows(numbers, len(MODES.parameters))
+
+    def _shared_out(self, modes: Tensor) -> Tensor:
+        """The modes as states of the sweeps, ``[sweeps, states, B, C]``."""
+        return _rows(modes.flatten(2), len(MODES.states))
 
     def initial_state(self, x_t: Tensor) -> S4DState:
         """Zero."""
@@ -109,3 +171,9 @@ class S4D(Temporal):
     def extra_repr(self) -> str:
         """The arguments, for ``print(module)``."""
         return f"{self.channels}, states={self.states}"
+
+
+def _rows(numbers: Tensor, count: int) -> Tensor:
+    """Numbers on the last axis as first axes ``[groups, count, ...]``, with zeros behind the last of them."""
+    padded = nn.functional.pad(numbers, (0, -numbers.shape[-1] % count)).movedim(-1, 0)
+    return padded.reshape(len(padded) // count, count, *padded.shape[1:])

@@ -2,7 +2,7 @@
 
 What Python and torch take to call a part is ten times what a layer of a hundred neurons takes. A stream calls the same parts
 with the same weights at every step, so what they do is recorded once (`spikescan.ops.stepping`), on memory that stays where
-it is. Neurons, `Linear` and `LayerNorm` keep the bits of `step`; torch's linear layers and norms may be rounded otherwise.
+it is. Neurons, `Linear` and `LayerNorm` keep the bits of `step`; torch's own layers may be rounded otherwise.
 """
 
 import operator
@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from spikescan.layers import (
+    S4D,
+    DecayingSum,
     Dropout,
     LastReadout,
     LayerNorm,
@@ -24,9 +26,12 @@ from spikescan.layers import (
     Residual,
     Scale,
     Sequential,
+    SpikeAttention,
     Window,
 )
+from spikescan.layers.attention import DecayingSumState, SpikeAttentionState
 from spikescan.layers.readouts import LeakyState, MaxState, RateState
+from spikescan.layers.state_space import MODES, S4DState
 from spikescan.layers.window import WindowState
 from spikescan.neurons.base import Neuron, State, Temporal, map_state
 from spikescan.neurons.dsn import DSN, DSNState
@@ -258,6 +263,32 @@ def _leaky(to: _Recording, part: Any, x: Tensor, rest: LeakyState, path: tuple[s
     return to.steps.sweep(_LEAK, x, parameters, firing=IDENTITY, state=states), LeakyState(*states.unbind(0))
 
 
+def _attention(to: _Recording, part: Any, x: Tensor, rest: SpikeAttentionState, path: tuple[str, ...]) -> Any:
+    q, query = to.part(part.query, x, rest.query, (*path, "query"))
+    k, key = to.part(part.key, x, rest.key, (*path, "key"))
+    v, value = to.part(part.value, x, rest.value, (*path, "value"))
+    attended, mix = to.part(part.mix, to.steps.multiply(k, v), rest.mix, (*path, "mix"))
+    if attended.shape != q.shape:
+        raise NotCompiledError(f"{'.'.join(path) or 'the model'} mixes places")
+    return to.steps.multiply(q, attended), SpikeAttentionState(query, key, value, mix)
+
+
+def _decaying_sum(to: _Recording, part: Any, x: Tensor, rest: DecayingSumState, path: tuple[str, ...]) -> Any:
+    total = rest.total.contiguous()
+    return to.steps.linear_recurrence(part.decays(x.dtype), x, state=total), DecayingSumState(total)
+
+
+def _s4d(to: _Recording, part: Any, x: Tensor, rest: Any, path: tuple[str, ...]) -> tuple[Tensor, State]:
+    sweeps, modes = part.parameters_of_sweeps(x.dtype), rest.modes.shape[2]
+    states = x.new_zeros(len(sweeps), len(MODES.states), *x.shape)
+    carried = states.flatten(0, 1)[: 2 * modes].movedim(0, 2).view(*x.shape, modes, 2)
+    carried.copy_(rest.modes)
+    y = to.steps.scale(x, part.skip, torch.zeros_like(part.skip))
+    for parameters, own in zip(sweeps, states, strict=True):
+        y = to.steps.add(y, to.steps.sweep(MODES, x, parameters.unbind(0), firing=IDENTITY, state=own))
+    return y, S4DState(carried)
+
+
 def _last(to: _Recording, part: Any, x: Tensor, rest: State, path: tuple[str, ...]) -> tuple[Tensor, State]:
     return x, ()
 
@@ -279,6 +310,9 @@ _PARTS: dict[type, Callable[..., tuple[Tensor, State]]] = {
     LeakyReadout: _leaky,
     LastReadout: _last,
     Window: _window,
+    SpikeAttention: _attention,
+    DecayingSum: _decaying_sum,
+    S4D: _s4d,
 }
 
 
@@ -332,6 +366,13 @@ def _scale(to: _Recording, module: Scale, x: Tensor, path: tuple[str, ...]) -> T
     return to.steps.scale(x, gain, torch.zeros_like(gain))
 
 
+def _gated(to: _Recording, module: nn.GLU, x: Tensor, path: tuple[str, ...]) -> Tensor:
+    _flat(module, x, path)
+    if module.dim not in (1, -1):
+        raise NotCompiledError(f"{'.'.join(path)} is a GLU of axis {module.dim}")
+    return to.steps.gated(x)
+
+
 def _same(to: _Recording, module: nn.Module, x: Tensor, path: tuple[str, ...]) -> Tensor:
     return x
 
@@ -365,6 +406,7 @@ _MODULES: dict[type, Callable[..., Tensor]] = {
     nn.Flatten: _flatten,
     nn.Sequential: _modules,
     Scale: _scale,
+    nn.GLU: _gated,
 }
 
 

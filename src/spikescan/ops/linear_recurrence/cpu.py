@@ -29,6 +29,7 @@ from spikescan.ops._simd import (
 )
 from spikescan.ops._threads import parts, spread
 from spikescan.ops._tiling import is_past_cache, tiling
+from spikescan.ops.stepping.link import Call
 
 
 @inline
@@ -176,6 +177,14 @@ def forward(decay: Tensor, drive: Tensor, initial: Tensor) -> tuple[Tensor, Tens
     grain = BYTES // drives.itemsize
     spread(run, neurons, grain, parts(neurons, steps, grain))
     return states, final
+
+
+def call_of_step(decay: Tensor, drive: Tensor, state: Tensor, y: Tensor) -> Call:
+    """The kernel of `forward` for one step of real numbers of one shape, with its bits: from `state`, over it, and to y."""
+    addresses = tuple(tensor.data_ptr() for tensor in (decay, drive, state, y, state))
+    neurons = drive.numel()
+    block, tile = tiling(neurons, 1, drive.itemsize)
+    return _forward, (*addresses, number_like(drive), 0, neurons, 1, neurons, 1, block, tile, static(False), False)
 
 
 def backward(

@@ -81,6 +81,14 @@ class StepRecorder:
         )
         return spikes
 
+    def linear_recurrence(self, decay: Tensor, drive: Tensor, *, state: Tensor) -> Tensor:
+        """`ops.linear_recurrence` of real numbers ``[B, C, *]``; the state is carried, the decay ``[C]`` as now."""
+        y = torch.empty_like(drive)
+        decays = decay.view(-1, *[1] * (drive.ndim - 2)).expand_as(drive).contiguous()
+        self._keep(drive, decays, state, y)
+        self._calls.append(load("linear_recurrence", "cpu").call_of_step(decays, drive, state, y))
+        return y
+
     def linear(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """As ``nn.Linear``, ``[B, I]`` to ``[B, O]``, with the weight ``[O, I]`` as it is now."""
         y = x.new_empty(len(x), len(weight))
@@ -105,6 +113,18 @@ class StepRecorder:
         """The sum of two tensors of one shape."""
         y = torch.empty_like(a)
         self._between("add_call", a, b, y)
+        return y
+
+    def multiply(self, a: Tensor, b: Tensor) -> Tensor:
+        """The product of two tensors of one shape."""
+        y = torch.empty_like(a)
+        self._between("multiply_call", a, b, y)
+        return y
+
+    def gated(self, x: Tensor) -> Tensor:
+        """As ``nn.GLU``, ``[B, 2 C]`` to ``[B, C]``: the first half of the channels times the sigmoid of the other."""
+        y = x.new_empty(len(x), x.shape[1] // 2)
+        self._between("gated_call", x, y)
         return y
 
     def rate(self, x: Tensor, total: Tensor, steps: Tensor) -> Tensor:

@@ -10,13 +10,16 @@ from spikescan.ops._arrays import number_like
 from spikescan.ops._compile import inline, kernel
 from spikescan.ops._simd import BYTES, fma, full, load, part, row, store, whole
 from spikescan.ops.layer_norm.cpu import normalised
+from spikescan.ops.sigmoid.cpu import logistic
 from spikescan.ops.stepping.link import Call
 
 __all__ = [
     "add_call",
+    "gated_call",
     "layer_norm_call",
     "linear_call",
     "max_call",
+    "multiply_call",
     "rate_call",
     "scale_call",
     "window_call",
@@ -110,6 +113,41 @@ def _add(a_at, b_at, y_at, like, size):
 def add_call(a: Tensor, b: Tensor, y: Tensor) -> Call:
     """``y = a + b``, of one shape; y may be one of them."""
     return _add, (a.data_ptr(), b.data_ptr(), y.data_ptr(), number_like(a), a.numel())
+
+
+@kernel
+def _multiply(a_at, b_at, y_at, like, size):
+    a, b, y = row(a_at, size, like), row(b_at, size, like), row(y_at, size, like)
+    for i in range(size):
+        y[i] = a[i] * b[i]
+
+
+def multiply_call(a: Tensor, b: Tensor, y: Tensor) -> Call:
+    """``y = a * b``, of one shape; y may be one of them."""
+    return _multiply, (a.data_ptr(), b.data_ptr(), y.data_ptr(), number_like(a), a.numel())
+
+
+@inline
+def _gate(x, y, first, gate, out, group):
+    store(y, out, load(x, first, group) * logistic(load(x, gate, group)), group)
+
+
+@kernel
+def _gated(x_at, y_at, like, rows, size):
+    x, y = row(x_at, 2 * rows * size, like), row(y_at, rows * size, like)
+    step = BYTES // x.itemsize
+    for each in range(rows):
+        for i in range(0, size, step):
+            first, out = 2 * each * size + i, each * size + i
+            if size - i >= step:
+                _gate(x, y, first, first + size, out, whole(x))
+            else:
+                _gate(x, y, first, first + size, out, part(x, size - i))
+
+
+def gated_call(x: Tensor, y: Tensor) -> Call:
+    """The first half of each row of x ``[B, 2 C]`` times the sigmoid of the second, to y ``[B, C]``."""
+    return _gated, (x.data_ptr(), y.data_ptr(), number_like(x), *y.shape)
 
 
 @kernel
