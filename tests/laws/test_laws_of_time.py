@@ -23,7 +23,7 @@ from law_cases import (
 from spikescan.errors import InputError
 from spikescan.streaming import stream
 
-IN_ORDER = ("mlp", "residual_mlp", "causal_transformer", "sd_tcm")
+IN_ORDER = ("mlp", "residual_mlp", "causal_transformer", "sd_tcm", "spiking_ssm")
 """Models without convolutions or other sums that BLAS orders by their shape."""
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from spikescan.analysis.operations import Operations
-from spikescan.layers import S4D, LastReadout, LeakyReadout, MaxReadout, RateReadout
+from spikescan.layers import GLU, S4D, LastReadout, LeakyReadout, MaxReadout, RateReadout
 from spikescan.neurons.base import Cost
 
 __all__ = ["ACTIVATIONS", "STEADY", "averaged", "normalising", "per_step_of"]
@@ -32,6 +32,7 @@ ACTIVATIONS = {
     nn.LeakyReLU: Operations(multiplications=1),
     nn.GELU: Operations(multiplications=3, additions=1, transcendentals=1),  # x (1/2 + erf(x / sqrt 2) / 2)
     nn.SiLU: Operations(multiplications=1, transcendentals=1),
+    GLU: Operations(multiplications=1, transcendentals=1),
     nn.GLU: Operations(multiplications=1, transcendentals=1),
     nn.Sigmoid: Operations(transcendentals=1),
     nn.Tanh: Operations(transcendentals=1),

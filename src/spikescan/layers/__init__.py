@@ -3,6 +3,7 @@
 from spikescan.layers.attention import DecayingSum, SpikeAttention, TokenSum
 from spikescan.layers.dropout import Dropout
 from spikescan.layers.from_last import FromLast
+from spikescan.layers.glu import GLU
 from spikescan.layers.hypr import HYPR, HYPRState
 from spikescan.layers.layer_norm import LayerNorm
 from spikescan.layers.linear import Linear
@@ -16,6 +17,7 @@ from spikescan.layers.state_space import S4D, S4DState
 from spikescan.layers.window import Window, WindowState
 
 __all__ = [
+    "GLU",
     "HYPR",
     "S4D",
     "DecayingSum",

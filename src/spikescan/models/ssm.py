@@ -7,7 +7,7 @@ from torch import nn
 
 from spikescan.errors import InputError
 from spikescan.firing import Binary
-from spikescan.layers import S4D, Dropout, Linear, Residual, Scale, Sequential
+from spikescan.layers import GLU, S4D, Dropout, Linear, Residual, Scale, Sequential
 from spikescan.models.parts import MakeNeuron, build_norm, build_readout, check_sizes
 from spikescan.models.registry import register_model
 from spikescan.neurons.base import Temporal
@@ -127,7 +127,7 @@ def spiking_ssm(
             Sequential(
                 {"norm": build_norm(norm, width), "mixer": S4D(width, states), "threshold": Scale(width)}
                 | {"neuron": neuron(width), "dropout": Dropout(dropout), "linear": Linear(width, 2 * width)}
-                | {"gate": nn.GLU(), "dropout_out": Dropout(dropout)}
+                | {"gate": GLU(), "dropout_out": Dropout(dropout)}
             )
         )
 

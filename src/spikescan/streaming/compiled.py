@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from spikescan.layers import (
+    GLU,
     S4D,
     DecayingSum,
     Dropout,
@@ -406,6 +407,7 @@ _MODULES: dict[type, Callable[..., Tensor]] = {
     nn.Flatten: _flatten,
     nn.Sequential: _modules,
     Scale: _scale,
+    GLU: _gated,
     nn.GLU: _gated,
 }
 
