@@ -13,7 +13,7 @@ from torch import nn
 from spikescan.errors import InputError
 from spikescan.layers import MaxReadout, PerStep, RateReadout, Residual, Scale, Sequential, Window
 from spikescan.models import causal_transformer, mlp, spiking_ssm
-from spikescan.neurons import DSN, LIF, ParametricLIF, SlidingPSN, StaticDSN
+from spikescan.neurons import DSN, LIF, PMSN, MulFreePSN, ParametricLIF, SlidingPSN, StaticDSN
 from spikescan.neurons.base import map_state
 from spikescan.ops import backend
 from spikescan.streaming import stream
@@ -31,6 +31,8 @@ COMPILED = {
     "LIF": lambda: LIF(),
     "ParametricLIF": lambda: ParametricLIF(),
     "SlidingPSN": lambda: SlidingPSN(3),
+    "MulFreePSN": lambda: MulFreePSN(3),
+    "PMSN": lambda: PMSN(3, compartments=3),
     "mlp": lambda: mlp(3, 2, neuron=DSN, width=5, norm="batch", window=2, dropout=0.5),
     "mlp, membrane": lambda: mlp(3, 2, neuron=DSN, width=5, residual="membrane", norm="rms", readout="leaky"),
     "twice": lambda: Sequential(nn.Sequential(twice := nn.Linear(3, 3), nn.Identity(), twice), DSN(3)),
@@ -69,9 +71,10 @@ def test_known_parts_are_compiled(name, batch, x):
     [
         (lambda: built("space"), 2, "0.module is a Unflatten"),
         (lambda: Sequential(nn.Linear(3, 4), StaticDSN(4)).double().eval(), 2, "1 is a StaticDSN"),
+        (lambda: MulFreePSN(3, dilation=2).double().eval(), 2, "a MulFreePSN of dilation 2"),
         (lambda: a_model(), 17, "17 streams, not 1 to 16"),
     ],
-    ids=["module", "neuron", "many"],
+    ids=["module", "neuron", "dilation", "many"],
 )
 def test_others_run_part_by_part_and_say_why(make, batch, reason):
     module = make()

@@ -36,6 +36,8 @@ from spikescan.layers.state_space import MODES, S4DState
 from spikescan.layers.window import WindowState
 from spikescan.neurons.base import Neuron, State, Temporal, map_state
 from spikescan.neurons.dsn import DSN, DSNState
+from spikescan.neurons.mulfree import MulFreePSN, MulFreePSNState
+from spikescan.neurons.pmsn import PMSN, PMSNState
 from spikescan.neurons.psn import SlidingPSN, SlidingPSNState, fire_at_zero
 from spikescan.neurons.swept import SweptNeuron
 from spikescan.ops import IDENTITY, Reset
@@ -244,6 +246,20 @@ def _sliding_psn(to: _Recording, part: Any, x: Tensor, rest: SlidingPSNState, pa
     return to.steps.causal_conv(x, taps, bias, firing=fire_at_zero(part.firing), window=window), SlidingPSNState(window)
 
 
+def _mulfree_psn(to: _Recording, part: Any, x: Tensor, rest: MulFreePSNState, path: tuple[str, ...]) -> Any:
+    if part.dilation > 1:
+        raise NotCompiledError(f"{'.'.join(path) or 'the model'} is a MulFreePSN of dilation {part.dilation}")
+    window, firing = _time_first(rest.window), fire_at_zero(part.firing)
+    return to.steps.causal_conv(x, *part.fused(), firing=firing, window=window), MulFreePSNState(window)
+
+
+def _pmsn(to: _Recording, part: Any, x: Tensor, rest: PMSNState, path: tuple[str, ...]) -> tuple[Tensor, State]:
+    n = part.compartments
+    states = torch.stack([*rest.real.unbind(1), *rest.imaginary.unbind(1), rest.charge])
+    spikes = to.steps.sweep(part.cell(), x, part.coefficients(x.device), firing=part.firing.spec, state=states)
+    return spikes, PMSNState(states[:n].transpose(0, 1), states[n : 2 * n].transpose(0, 1), states[-1])
+
+
 def _swept(to: _Recording, part: Any, x: Tensor, rest: State, path: tuple[str, ...]) -> tuple[Tensor, State]:
     states = torch.stack(rest)
     spikes = to.steps.sweep(part.cell(), x, part.coefficients(x.device), firing=part.firing.spec, state=states)
@@ -306,6 +322,8 @@ _PARTS: dict[type, Callable[..., tuple[Tensor, State]]] = {
     PerStep: _per_step,
     DSN: _dsn,
     SlidingPSN: _sliding_psn,
+    MulFreePSN: _mulfree_psn,
+    PMSN: _pmsn,
     RateReadout: _rate,
     MaxReadout: _max,
     LeakyReadout: _leaky,
