@@ -143,6 +143,13 @@ def test_another_number_of_streams_is_another_input(x):
         live.push(x[1, :2])
 
 
+def test_weights_that_count_no_changes_are_named(x):
+    with torch.inference_mode():
+        live = stream(Sequential(nn.Linear(3, 2), DSN(2)).double().eval(), batch=3)
+    live.push(x[0])
+    assert "0.module.weight was made in torch.inference_mode()" in live.not_compiled
+
+
 def test_hooks_are_called(model, x):
     seen = []
     model[0].module.register_forward_hook(lambda *call: seen.append(call))

@@ -164,6 +164,9 @@ def compile_step(model: Temporal, x_t: Tensor) -> CompiledStep:
             raise NotCompiledError(reason, passing=True)
         if not tensor.is_contiguous():
             raise NotCompiledError(f"{name} is not contiguous", passing=True)
+        if tensor.is_inference():
+            reason = f"{name} was made in torch.inference_mode(), where nothing counts its changes; make the model outside it"
+            raise NotCompiledError(reason)
     # Memory made in inference mode could not be written outside it.
     with torch.inference_mode(False), torch.no_grad():
         # Kernels check nothing: the model itself says whether it takes such input. What it draws, it draws aside.
