@@ -11,7 +11,7 @@ from streaming_cases import a_model
 from torch import nn
 
 from spikescan.errors import InputError
-from spikescan.layers import MaxReadout, PerStep, RateReadout, Residual, Scale, Sequential, Window
+from spikescan.layers import MaxReadout, PerStep, RateReadout, Residual, Scale, Sequential, SpikeAttention, Window
 from spikescan.models import causal_transformer, mlp, spiking_ssm
 from spikescan.neurons import DSN, LIF, PMSN, MulFreePSN, ParametricLIF, SlidingPSN, StaticDSN
 from spikescan.neurons.base import map_state
@@ -72,9 +72,14 @@ def test_known_parts_are_compiled(name, batch, x):
         (lambda: built("space"), 2, "0.module is a Unflatten"),
         (lambda: Sequential(nn.Linear(3, 4), StaticDSN(4)).double().eval(), 2, "1 is a StaticDSN"),
         (lambda: MulFreePSN(3, dilation=2).double().eval(), 2, "a MulFreePSN of dilation 2"),
+        (
+            lambda: SpikeAttention(DSN(3), Sequential(nn.Linear(3, 1), DSN(1)), DSN(3), DSN(3)).double().eval(),
+            2,
+            "the model multiplies [2, 1] by [2, 3]",
+        ),
         (lambda: a_model(), 17, "17 streams, not 1 to 16"),
     ],
-    ids=["module", "neuron", "dilation", "many"],
+    ids=["module", "neuron", "dilation", "shapes", "many"],
 )
 def test_others_run_part_by_part_and_say_why(make, batch, reason):
     module = make()

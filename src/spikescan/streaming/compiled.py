@@ -287,10 +287,15 @@ def _attention(to: _Recording, part: Any, x: Tensor, rest: SpikeAttentionState, 
     q, query = to.part(part.query, x, rest.query, (*path, "query"))
     k, key = to.part(part.key, x, rest.key, (*path, "key"))
     v, value = to.part(part.value, x, rest.value, (*path, "value"))
-    attended, mix = to.part(part.mix, to.steps.multiply(k, v), rest.mix, (*path, "mix"))
-    if attended.shape != q.shape:
-        raise NotCompiledError(f"{'.'.join(path) or 'the model'} mixes places")
-    return to.steps.multiply(q, attended), SpikeAttentionState(query, key, value, mix)
+    attended, mix = to.part(part.mix, _product(to, k, v, path), rest.mix, (*path, "mix"))
+    return _product(to, q, attended, path), SpikeAttentionState(query, key, value, mix)
+
+
+def _product(to: _Recording, a: Tensor, b: Tensor, path: tuple[str, ...]) -> Tensor:
+    """Of one shape: the kernel would read past the end of the smaller one."""
+    if a.shape != b.shape:
+        raise NotCompiledError(f"{'.'.join(path) or 'the model'} multiplies {list(a.shape)} by {list(b.shape)}")
+    return to.steps.multiply(a, b)
 
 
 def _decaying_sum(to: _Recording, part: Any, x: Tensor, rest: DecayingSumState, path: tuple[str, ...]) -> Any:
