@@ -53,6 +53,8 @@ BYTES = {
     "fire": Bytes(8, 12, 8, 12),
     # forward: x, y; backward (torch's): 1 - y, times y, times the gradient
     "sigmoid": Bytes(8, 32, 8, 32),
+    # forward: x, y; backward: gradient of y, gradient of x
+    "dropout": Bytes(8, 8, 8, 8),
 }
 SHAPES = [
     (32, 128, 256),
@@ -98,6 +100,7 @@ def ops_on(shape: tuple[int, ...], device: str = "cuda") -> Iterator[Timed]:
         yield Timed("time_mixing", shape, of(support.time_mixing, T, shape, device=device), False)
     yield Timed("fire", shape, of(support.fire, shape, device=device), False)
     yield Timed("sigmoid", shape, lambda dtype, _: support.sigmoid(shape, dtype, device=device), False)
+    yield Timed("dropout", shape, lambda dtype, _: support.dropout(shape, dtype, device=device), False)
 
 
 def wrong(timed: Timed) -> list[str]:

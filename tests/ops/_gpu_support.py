@@ -271,6 +271,12 @@ def sigmoid(shape: tuple[int, ...], dtype: torch.dtype, *, device: str = "cpu", 
     return Case(lambda x: (ops.sigmoid(x),), inputs, ("y",))
 
 
+def dropout(shape: tuple[int, ...], dtype: torch.dtype, *, device: str = "cpu", p: float = 0.3) -> Case:
+    inputs = {"x": Random(device, dtype)(*shape)}
+    seed = torch.tensor(-(1 << 62) + 17, device=device)
+    return Case(lambda x: (ops.dropout(x, p, seed),), inputs, ("y",))
+
+
 def linear(
     rows: int,
     inputs: int,

@@ -97,6 +97,7 @@ LARGE = {
     "layer_norm": lambda dtype: _gpu_support.layer_norm(993, 75, dtype),
     "fire": lambda dtype: _gpu_support.fire((64, 993), dtype, Kind.ATAN),
     "sigmoid": lambda dtype: _gpu_support.sigmoid((64, 993), dtype),
+    "dropout": lambda dtype: _gpu_support.dropout((64, 993), dtype),
 }
 # And a small one.
 SMALL = {
@@ -109,6 +110,7 @@ SMALL = {
     "layer_norm": lambda dtype: _gpu_support.layer_norm(5, 6, dtype),
     "fire": lambda dtype: _gpu_support.fire((5, 6), dtype, Kind.ATAN),
     "sigmoid": lambda dtype: _gpu_support.sigmoid((5, 6), dtype),
+    "dropout": lambda dtype: _gpu_support.dropout((5, 6), dtype),
 }
 
 

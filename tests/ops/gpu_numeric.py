@@ -45,6 +45,12 @@ def test_sigmoid(dtype: torch.dtype, size: float) -> None:
     support.check(support.sigmoid((7, 5, 3), dtype, device=DEVICE, size=size))
 
 
+@pytest.mark.parametrize("p", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("dtype", [F32, F64, BF16, F16])
+def test_dropout(dtype: torch.dtype, p: float) -> None:
+    support.check(support.dropout((7, 5, 33), dtype, device=DEVICE, p=p))
+
+
 @pytest.mark.parametrize("dtype", [F32, F64, BF16, F16])
 def test_linear(dtype: torch.dtype) -> None:
     support.check(support.linear(33, 17, 5, dtype, density=0.3, device=DEVICE))

@@ -124,6 +124,10 @@ def sigmoid(dtype: torch.dtype) -> None:
     load("sigmoid", "gpu").forward(empty(1 << 20, dtype=dtype))
 
 
+def dropout(dtype: torch.dtype) -> None:
+    load("dropout", "gpu").forward(empty(1 << 20, dtype=dtype), 1 << 14, empty((), dtype=torch.int64))
+
+
 Call = Callable[[], None]
 part = functools.partial
 
@@ -147,6 +151,8 @@ DTYPES: dict[str, Call] = {
     "fire float16": part(fire, F16, Kind.SIGMOID),
     "sigmoid float32": part(sigmoid, F32),
     "sigmoid float64": part(sigmoid, F64),
+    "dropout float32": part(dropout, F32),
+    "dropout float64": part(dropout, F64),
 }
 for dtype in (F64, BF16):
     for kind in (Kind.INTEGER, Kind.MULTI_GAUSSIAN):

@@ -6,6 +6,7 @@ from spikescan.ops._memory import retain_freed_memory
 from spikescan.ops._power import squarings
 from spikescan.ops._window import shift_window
 from spikescan.ops.causal_conv import causal_conv, causal_conv_step
+from spikescan.ops.dropout import dropout
 from spikescan.ops.dynamic_decay import dynamic_decay, dynamic_decay_step
 from spikescan.ops.fire import fire
 from spikescan.ops.layer_norm import layer_norm
@@ -28,6 +29,7 @@ __all__ = [
     "backend_report",
     "causal_conv",
     "causal_conv_step",
+    "dropout",
     "dynamic_decay",
     "dynamic_decay_step",
     "fire",

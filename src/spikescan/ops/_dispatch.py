@@ -29,6 +29,7 @@ OPS = (
     "layer_norm",
     "fire",
     "sigmoid",
+    "dropout",
 )
 BACKENDS = {
     "reference": "plain torch, any device",
