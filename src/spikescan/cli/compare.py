@@ -102,6 +102,8 @@ def _train(console: Console, recipe: AnyExperiment, given: Namespace, folder: Pa
     except KeyboardInterrupt:
         console.print("Stopped; what is finished is kept. Go on: the same command again.", soft_wrap=True)
         raise
+    if not folders.keep and folders.runs.exists() and not any(folders.runs.iterdir()):
+        folders.runs.rmdir()
     _publish(console, folder, title)
     return _LOST if lost else 0
 
