@@ -10,7 +10,7 @@ __all__ = ["Dropout"]
 
 
 class Dropout(nn.Dropout):
-    """In training zero with probability p, else x / (1 - p): ``torch.nn.Dropout``, ten times as fast on a CPU.
+    """In training zero with probability p, else x / (1 - p): ``torch.nn.Dropout``, several times as fast on a CPU.
 
     There torch draws a double of a Mersenne Twister for each element, one after the other, and keeps a factor for each. Here a
     seed from torch's generator is all that is drawn and kept (`ops.dropout`): the draw follows ``torch.manual_seed``, with

@@ -23,7 +23,7 @@ def _forward(
     seed: tl.tensor,
     count: tl.int64,
     dropped: tl.int32,
-    factor: tl.float32,
+    factor: tl.float64,
     BLOCK: tl.constexpr,
 ) -> None:
     place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
@@ -34,6 +34,7 @@ def _forward(
     bits = bits ^ (bits >> LAST_SHIFT)
     draw = ((bits >> (place % 4 * 16).to(tl.uint64)) & 0xFFFF).to(tl.int32)
     values = tl.load(x + place, mask=mask)
+    factor = tl.full((), factor, values.dtype)
     tl.store(y + place, tl.where(draw >= dropped, values * factor, 0.0), mask=mask)
 
 
